@@ -1,0 +1,46 @@
+# `make run` and `make test` start from a bare machine with Python and make; the second time they start at once.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# Small models gain nothing from more than a few threads, and lose on machines that share their cores.
+THREADS := $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test lint bench pretrain gpu-check
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: .venv/.setup ## make .venv with all the app needs, the embedded LLM included
+	@:
+.venv/.setup: pyproject.toml .ci/setup
+	@bash .ci/setup app
+
+setup-test: .venv/.setup-test ## add what the tests need: pytest and friends, Debian's chromium and data
+	@bash .ci/setup debian
+.venv/.setup-test: .venv/.setup
+	@bash .ci/setup test
+
+run: setup ## start the app on http://127.0.0.1:7860
+	@$(BIN)/artwright $(ARGS)
+
+test: setup-test ## run the tests; ARGS="tests/test_cli.py -k train" narrows them
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} $(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup-test ## measure: models against rivals, routing, latency, validity of tool calls
+	@set -e; for script in tests/bench/{images,markov,routing,latency,valid_calls}.py; do \
+	  echo "== $$script"; $(BIN)/python $$script; done
+
+pretrain: setup-test ## train the shipped models again, from their sources
+	@$(BIN)/python -m generators.pretrain
+	@echo "The embedded LLM's adapter is trained by: $(BIN)/python -m chains.tuning train --help"
+
+gpu-check: setup ## where there is a GPU: train, sample and route on it
+	@$(BIN)/python tests/gpu_check.py

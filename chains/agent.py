@@ -1,0 +1,394 @@
+"""The agent: an LLM chooses tools, the tools run in order, and the reply is their own sentences.
+
+Built on LangChain's `create_agent`. What is ours is the middleware: an argument or tool error becomes one sentence,
+finished tools end the turn without asking the LLM to retell them, and the model sees the last few turns only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ToolCallLimitMiddleware
+from langchain.agents.middleware.types import AgentState, ModelRequest, ModelResponse, hook_config
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool
+
+from chains.chat_model import chat_model
+from chains.events import Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.schemas import TASKS
+from chains.store import Stored
+from chains.tools import check, watching
+from chains.tools import tools as app_tools
+from generators.core.errors import Cancelled
+from generators.core.generator import Cancel, Partial
+from generators.core.paths import home
+
+if TYPE_CHECKING:
+    from langchain.agents.middleware.types import ToolCallRequest
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.runtime import Runtime
+    from langgraph.types import Command
+
+TURNS = 6  # of the conversation that the model sees
+MODEL_CALLS, TOOL_CALLS = 4, 8  # at most, in one turn
+ROUTE_ROUNDS = 4
+TOLD = "artwright_told"  # marks a reply that only repeats what the tools said
+STOPPED = "Stopped."
+SYSTEM = (
+    "You are Artwright, an app that makes pictures, text, names and more with small models trained on this computer. "
+    "Use the tools for that; several tasks are several calls. Where no tool fits, just talk, briefly."
+)
+
+
+class Sentences(AgentMiddleware[Any, Any, Any]):
+    """Whatever goes wrong with a call becomes one clear sentence, for the model and the person."""
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Check the arguments, then run the tool."""
+        try:
+            self._check(request)
+            return handler(request)
+        except Exception as error:  # a tool's failure is not the agent's
+            return self._failed(request, error)
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """The same, asynchronously."""
+        try:
+            self._check(request)
+            return await handler(request)
+        except Exception as error:
+            return self._failed(request, error)
+
+    def _check(self, request: ToolCallRequest) -> None:
+        if request.tool_call["name"] in TASKS:
+            check(request.tool_call["name"], request.tool_call["args"])
+
+    def _failed(self, request: ToolCallRequest, error: Exception) -> ToolMessage:
+        call = request.tool_call
+        if isinstance(error, Cancelled):
+            text = STOPPED
+        elif isinstance(error, ValueError | OSError):
+            text = str(error)
+        else:
+            text = f"{call['name']} failed unexpectedly ({type(error).__name__}: {error})."
+        return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")
+
+
+class InOrder(AgentMiddleware[Any, Any, Any]):
+    """The calls of one turn run one after the other, in order; LangGraph starts them all at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finished: dict[str, set[str]] = {}  # of the turns under way: message id -> call ids
+        self._changed = threading.Condition()
+
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Wait for the calls before this one, then run it."""
+        turn, calls = self._siblings(request)
+        self._wait(turn, calls, request)
+        try:
+            return handler(request)
+        finally:
+            self._done(turn, calls, request)
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """The same, asynchronously."""
+        turn, calls = self._siblings(request)
+        await asyncio.to_thread(self._wait, turn, calls, request)
+        try:
+            return await handler(request)
+        finally:
+            self._done(turn, calls, request)
+
+    def _siblings(self, request: ToolCallRequest) -> tuple[str, list[str]]:
+        """The turn's key, and the ids of its calls that really run: those not answered already, by a limit say."""
+        answered: set[str] = set()
+        for message in reversed(request.state["messages"]):
+            if isinstance(message, AIMessage):
+                calls = [str(call["id"]) for call in message.tool_calls]
+                return f"{message.id}/{calls}", [call for call in calls if call not in answered]
+            if isinstance(message, ToolMessage):
+                answered.add(message.tool_call_id)
+        return "", []
+
+    def _wait(self, turn: str, calls: list[str], request: ToolCallRequest) -> None:
+        mine = str(request.tool_call["id"])
+        earlier = set(calls[: calls.index(mine)]) if mine in calls else set()
+        with self._changed:
+            self._changed.wait_for(lambda: earlier <= self._finished.get(turn, set()))
+
+    def _done(self, turn: str, calls: list[str], request: ToolCallRequest) -> None:
+        with self._changed:
+            finished = self._finished.setdefault(turn, set())
+            finished.add(str(request.tool_call["id"]))
+            if finished >= set(calls):
+                del self._finished[turn]
+            self._changed.notify_all()
+
+
+class TheirOwnWords(AgentMiddleware[Any, Any, Any]):
+    """Once the tools of a turn are done, their sentences are the reply.
+
+    For the embedded LLM, which calls all tools of a turn at once.
+    """
+
+    @hook_config(can_jump_to=["end"])
+    def before_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """End the turn if tools have just answered."""
+        said = _since_last_call(state["messages"])
+        if not said:
+            return None
+        text = "\n".join(str(message.content) for message in said)
+        return {"messages": [AIMessage(text, additional_kwargs={TOLD: True})], "jump_to": "end"}
+
+
+class LastTurns(AgentMiddleware[Any, Any, Any]):
+    """The model sees the last few turns, without replies that only repeat its tools."""
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Shorten the messages for the model alone; the memory keeps all."""
+        return handler(request.override(messages=_last_turns(request.messages)))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """The same, asynchronously."""
+        return await handler(request.override(messages=_last_turns(request.messages)))
+
+
+def _last_turns(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    starts = [i for i, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    first = starts[-TURNS] if len(starts) > TURNS else 0
+    return [message for message in messages[first:] if not message.additional_kwargs.get(TOLD)]
+
+
+def _since_last_call(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
+    """The tool messages at the end of the conversation, in order."""
+    found: list[ToolMessage] = []
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            break
+        found.insert(0, message)
+    return found
+
+
+def agent(
+    llm: str | BaseChatModel | None = None,
+    memory: BaseCheckpointSaver[Any] | str | Path | None = None,
+    tools: Sequence[BaseTool] | None = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """The compiled LangGraph agent: `agent().invoke({"messages": [("user", "draw two sneakers")]})`.
+
+    `llm` is a SPEC (see `chat_model`) or any LangChain chat model; `memory` a checkpointer, or the path of an SQLite
+    file that keeps conversations (then every call names its `thread_id`); `tools` the app's own by default. The calls
+    of a turn run one after the other.
+    """
+    model = llm if isinstance(llm, BaseChatModel) else chat_model(llm)
+    own = _is_ours(model)
+    middleware: list[AgentMiddleware[Any, Any, Any]] = [
+        InOrder(),
+        Sentences(),
+        LastTurns(),
+        ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),
+        ToolCallLimitMiddleware(run_limit=TOOL_CALLS, exit_behavior="continue"),
+    ]
+    if own:
+        middleware.append(TheirOwnWords())
+    return create_agent(
+        model,
+        list(app_tools().values()) if tools is None else list(tools),
+        system_prompt=None if own else SYSTEM,
+        middleware=middleware,
+        checkpointer=_saver(Path(memory)) if isinstance(memory, str | Path) else memory,
+    )
+
+
+def _is_ours(model: BaseChatModel) -> bool:
+    """Whether the model takes all calls of a turn in one go, as the in-process model does."""
+    return model._llm_type == "artwright"
+
+
+@cache
+def _saver(path: Path) -> BaseCheckpointSaver[Any]:
+    """Conversations in one SQLite file that only its owner can read, safe against a crash (write-ahead log)."""
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    saver = SqliteSaver(connection)
+    saver.setup()
+    return saver
+
+
+def memory_path() -> Path:
+    """Where the app's conversations are kept."""
+    return home() / "memory.sqlite"
+
+
+def talk(
+    text: str,
+    *,
+    llm: str | BaseChatModel | None = None,
+    thread: str = "default",
+    cancel: Cancel | None = None,
+) -> Iterator[Event]:
+    """One turn of the conversation `thread`, as it happens; the last event is the `Reply`.
+
+    Setting `cancel`, or closing the iterator, stops the running sampler. The turn runs in a thread of its own, so the
+    iterator may be advanced from any thread.
+    """
+    cancel = cancel or Cancel()
+    events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            for event in _turn(text, llm, thread, cancel, events.put):
+                events.put(event)
+        except Cancelled:
+            events.put(Reply(STOPPED))
+        except (ValueError, OSError) as error:
+            events.put(Failed(str(error)))
+            events.put(Reply(str(error)))
+        except Exception as error:
+            events.put(error)
+        finally:
+            events.put(None)
+
+    worker = threading.Thread(target=run, name="artwright-turn", daemon=True)
+    worker.start()
+    try:
+        while (event := events.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+    finally:
+        cancel.set()
+
+
+def _turn(
+    text: str, llm: str | BaseChatModel | None, thread: str, cancel: Cancel, tell: Callable[[Event], None]
+) -> Iterator[Event]:
+    def report(part: Partial) -> None:
+        tell(Progress(part.message, part.done, part.total))
+
+    graph = agent(llm, memory_path())
+    config: Any = {"configurable": {"thread_id": thread}}
+    reply = ""
+    with watching(cancel, report):
+        for mode, data in graph.stream({"messages": [HumanMessage(text)]}, config, stream_mode=["updates", "messages"]):
+            cancel.check()
+            if mode == "messages":
+                chunk = data[0]
+                if isinstance(chunk, AIMessageChunk) and isinstance(chunk.content, str) and chunk.content:
+                    yield Word(chunk.content)
+                continue
+            for update in data.values():
+                for message in (update or {}).get("messages", ()):
+                    yield from _events(message)
+                    if isinstance(message, AIMessage) and not message.tool_calls:
+                        reply = str(message.text)
+    yield Reply(reply)
+
+
+def _events(message: AnyMessage) -> Iterator[Event]:
+    if isinstance(message, AIMessage):
+        for call, (confidence, others) in zip(message.tool_calls, _confidences(message), strict=True):
+            yield Choice(call["name"], call["args"], confidence, others)
+    elif isinstance(message, ToolMessage) and message.status == "error":
+        yield Failed(str(message.content))
+    elif isinstance(message, ToolMessage):
+        artifacts = tuple(Stored.from_reference(item) for item in message.artifact or ())
+        yield Made(str(message.name), str(message.content), artifacts)
+
+
+def _confidences(message: AIMessage) -> list[tuple[float | None, tuple[tuple[str, float], ...]]]:
+    """Confidence and runners-up of every call of a message; the runners-up are known for the first."""
+    known = list(message.response_metadata.get("confidences", ()))
+    choice = message.response_metadata.get("choice") or {}
+    others = tuple((str(n), float(p)) for n, p in choice.get("alternatives", ()) if n != choice.get("name"))
+    return [(known[i] if i < len(known) else None, others if i == 0 else ()) for i in range(len(message.tool_calls))]
+
+
+def history(thread: str) -> list[dict[str, Any]]:
+    """A conversation so far: `{"role": "user"|"assistant"|"tool", "text", "artifacts": [Stored]}` a message, without
+    the replies that only repeat the tools.
+    """
+    found = _saver(memory_path()).get({"configurable": {"thread_id": thread}})
+    messages = found["channel_values"].get("messages", []) if found else []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if message.additional_kwargs.get(TOLD) or (isinstance(message, AIMessage) and not message.text):
+            continue
+        role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
+        artifacts = [Stored.from_reference(item) for item in getattr(message, "artifact", None) or ()]
+        turns.append({"role": role, "text": str(message.text), "artifacts": artifacts})
+    return turns
+
+
+def forget(thread: str) -> None:
+    """Remove a conversation from the memory."""
+    _saver(memory_path()).delete_thread(thread)
+
+
+def route(
+    prompt: str,
+    history: Sequence[str] = (),
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    llm: str | BaseChatModel | None = None,
+) -> dict[str, Any]:
+    """What the LLM would call for `prompt`, without running anything.
+
+    `history` are earlier prompts, answered as if their calls had succeeded; `tools` JSON schemas in place of the
+    app's. Returns `{"prompt", "calls": [{"name", "args", "confidence"}], "reply", "seconds"}`.
+    """
+    model = llm if isinstance(llm, BaseChatModel) else chat_model(llm)
+    offered: list[Any] = list(app_tools().values()) if tools is None else [dict(tool) for tool in tools]
+    bound = model.bind_tools(offered)
+    messages: list[AnyMessage] = []
+    for earlier in history:
+        _answer(bound, messages, earlier, _is_ours(model))
+    start = time.perf_counter()
+    calls, reply = _answer(bound, messages, prompt, _is_ours(model))
+    return {"prompt": prompt, "calls": calls, "reply": reply, "seconds": round(time.perf_counter() - start, 3)}
+
+
+def _answer(bound: Any, messages: list[AnyMessage], prompt: str, at_once: bool) -> tuple[list[dict[str, Any]], str]:
+    """One turn of `route`: asks until there is no further call, with a canned success after each.
+
+    Extends `messages`.
+    """
+    messages.append(HumanMessage(prompt))
+    calls: list[dict[str, Any]] = []
+    for _ in range(ROUTE_ROUNDS):
+        message = bound.invoke(messages)
+        messages.append(message)
+        for call, (confidence, _others) in zip(message.tool_calls, _confidences(message), strict=True):
+            calls.append({"name": call["name"], "args": call["args"], "confidence": confidence})
+            messages.append(ToolMessage("Done.", tool_call_id=call["id"], name=call["name"]))
+        if not message.tool_calls or at_once:
+            return calls, str(message.text)
+    return calls, ""

@@ -1,0 +1,455 @@
+"""The in-process LLM: weights, prefix cache, and turns of a conversation written token by token.
+
+Unusual here: two sets of weights share one engine, the base for plain talk and the base with its LoRA adapter merged
+for tool calls; tokens the grammar forces wait and go through the model with the next one that is sampled; and the
+cache of a constant prefix is shared, since growing a key-value cache makes new tensors and leaves the old ones whole.
+
+No lock is held while a turn is suspended, so a turn may be advanced from any thread and dropped at any token.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chains import prompting
+from chains.choice import Candidate, candidates, choose
+from chains.grammar import Arguments, Tool, Vocabulary
+from chains.weights import SOURCE_FILE, base_sha256, embedded_base, quiet
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["Call", "Decision", "Engine", "Outcome", "Sampler", "embedded_base", "load_engine"]
+
+CALL_TOKENS = 768  # after which the arguments of one call are brought to an end
+SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
+REPETITION_PENALTY = 1.15  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
+REPEATED_WORDS = 5  # tokens in a row that plain talk never writes twice
+
+
+@dataclass
+class Outcome:
+    """How a turn went: tokens read (of these, `cached` were not computed again) and written, and why it ended."""
+
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+    finish: str = "stop"  # or "length", "tool_calls"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the turn does first: a tool's name or prompting.NO_TOOL, and how sure that is, in [0, 1]."""
+
+    name: str
+    confidence: float
+    ranking: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One finished call: `arguments` is compact JSON, valid against the tool's schema."""
+
+    name: str
+    arguments: str
+    confidence: float
+
+
+class Sampler:
+    """Draws tokens: the likeliest at temperature 0, otherwise from the tempered distribution of its own generator."""
+
+    def __init__(self, temperature: float = 0.0, seed: int | None = None) -> None:
+        import torch
+
+        self.temperature = temperature
+        self._generator = torch.Generator()
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
+
+    def pick(self, logits: torch.Tensor, allowed: NDArray[Any] | None = None) -> int:
+        """A token id from `logits` (V,), among `allowed` (V,) if given."""
+        import torch
+
+        if allowed is not None:
+            logits = logits.masked_fill(~torch.from_numpy(allowed), -math.inf)
+        if self.temperature == 0:
+            return int(logits.argmax())
+        return int(torch.multinomial((logits / self.temperature).softmax(-1), 1, generator=self._generator))
+
+
+@dataclass
+class _Slot:
+    tokens: list[int]
+    cache: Any
+
+
+class Engine:
+    """One loaded model. Thread-safe: a lock guards each forward pass, nothing else is shared.
+
+    `folder` holds safetensors and a tokenizer that knows ChatML (`<|im_start|>`); `adapter` a LoRA adapter in peft's
+    format. `dtype` is bfloat16 or float32; by default what the processor is quick at.
+    """
+
+    def __init__(
+        self, folder: Path, adapter: Path | None = None, dtype: str | None = None, device: str | None = None
+    ) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.dtype = getattr(torch, dtype or best_dtype(self.device.type))
+        try:
+            with quiet():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+                base: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=self.dtype, attn_implementation="sdpa", use_safetensors=True
+                )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{folder} does not hold a causal language model that can be loaded: {reason}") from error
+        self._base = base.to(self.device).eval().requires_grad_(False)
+        self._tuned = self._base
+        if adapter is not None:
+            self._tuned = merged(self._base, folder, adapter)
+        self.start, self.end = (self._control(mark) for mark in ("<|im_start|>", "<|im_end|>"))
+        self.size = int(base.get_output_embeddings().weight.shape[0])
+        self.context = int(getattr(base.config, "max_position_embeddings", 4096))
+        self._special = sorted({*self.tokenizer.all_special_ids, self.start, self.end})
+        self._vocabulary: Vocabulary | None = None
+        self._slots: OrderedDict[tuple[bool, tuple[int, ...]], _Slot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(self.tokenizer, self.size)
+        return self._vocabulary
+
+    def session(self, segments: Sequence[prompting.Segment], tuned: bool, outcome: Outcome) -> Session:
+        """A prompt to go on from, with as much of it from the cache as some earlier turn left there."""
+        tokens = prompting.encode(self.tokenizer, segments)
+        if len(tokens) >= self.context:
+            raise ValueError(f"the conversation has {len(tokens)} tokens, this model reads {self.context}; shorten it")
+        head = prompting.encode(self.tokenizer, segments[:3])  # the system message, constant for a list of tools
+        key = (tuned, tuple(head))
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot:
+                self._slots.move_to_end(key)
+        shared = 0
+        if slot:
+            limit = min(len(slot.tokens), len(tokens) - 1)  # the last token is always computed, for its logits
+            shared = next((i for i in range(limit) if slot.tokens[i] != tokens[i]), limit)
+        outcome.read += len(tokens)
+        outcome.cached += shared
+        return Session(self, tuned, key, tokens, shared, slot.cache if slot and shared else None)
+
+    def talk(
+        self, session: Session, sampler: Sampler, max_tokens: int, stops: Sequence[str], outcome: Outcome
+    ) -> Iterator[str]:
+        """Plain text in pieces, until the model ends it, one of `stops` would come, or `max_tokens` are written."""
+        try:
+            yield from self._talk(session, sampler, max_tokens, stops, outcome)
+        finally:
+            session.keep()
+
+    def _talk(
+        self, session: Session, sampler: Sampler, max_tokens: int, stops: Sequence[str], outcome: Outcome
+    ) -> Iterator[str]:
+        import torch
+
+        written: list[int] = []
+        done = ""  # text already yielded
+        for _ in range(max_tokens):
+            logits = session.logits()[0]  # (V,)
+            if written:
+                seen = torch.tensor(sorted(set(written)))
+                logits[seen] = torch.where(
+                    logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
+                )
+                logits[_repeating(written)] = -math.inf
+            else:
+                logits[self._special] = -math.inf  # an answer is never empty
+            token = sampler.pick(logits)
+            outcome.written += 1
+            if token in self._special:
+                break
+            written.append(token)
+            session.push([token])
+            text = self.tokenizer.decode(written).lstrip()
+            cut = min((text.find(stop) for stop in stops if stop in text), default=-1)
+            if cut >= 0:
+                if text[len(done) : cut]:
+                    yield text[len(done) : cut]
+                return
+            if text.endswith("\ufffd"):  # half of a character
+                continue
+            safe = len(text) - max((_overlap(text, stop) for stop in stops), default=0)
+            if safe > len(done):
+                yield text[len(done) : safe]
+                done = text[:safe]
+        else:
+            outcome.finish = "length"
+        rest = self.tokenizer.decode(written).lstrip()[len(done) :]
+        if rest:
+            yield rest
+
+    def calls(
+        self,
+        session: Session,
+        tools: Sequence[Tool],
+        sampler: Sampler,
+        outcome: Outcome,
+        *,
+        must_call: bool,
+        max_calls: int,
+    ) -> Iterator[Decision | Call]:
+        """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`."""
+        by_name = {tool.name: tool for tool in tools}
+        before: Call | None = None
+        for i in range(max_calls):
+            ready: dict[str, tuple[Arguments, list[int]]] = {}
+
+            def tail(name: str, ready: dict[str, tuple[Arguments, list[int]]] = ready) -> list[int]:
+                if name == prompting.NO_TOOL:
+                    return []
+                if name not in ready:
+                    arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS)
+                    ready[name] = (arguments, arguments.forced())
+                return ready[name][1]
+
+            choice = choose(session, self._candidates(list(by_name), plain=i == 0 and not must_call), tail)
+            name = choice.candidate.name
+            if i == 0:
+                yield Decision(name, choice.confidence, choice.ranking)
+                if name == prompting.NO_TOOL:
+                    session.keep()
+                    return
+            if not choice.written:
+                session.push([*choice.candidate.tokens, *tail(name)])
+            outcome.written += len(choice.candidate.tokens) + len(tail(name))
+            outcome.finish = "tool_calls"
+            arguments = ready[name][0]
+            self._write(session, arguments, sampler, outcome)
+            call = Call(name, arguments.text, choice.confidence)
+            if call.name == (before and before.name) and call.arguments == (before and before.arguments):
+                return  # the same call again, word for word, is a loop
+            yield call
+            before = call
+            if i + 1 == max_calls:
+                break
+            logits = session.logits()[0]
+            more = max(self.vocabulary.line, key=lambda token: float(logits[token]))
+            if logits[self.end] >= logits[more]:
+                break
+            session.push([self._newline])
+            outcome.written += 1
+        session.keep()
+
+    def _write(self, session: Session, arguments: Arguments, sampler: Sampler, outcome: Outcome) -> None:
+        while not arguments.done:
+            tokens = arguments.accept(sampler.pick(session.logits()[0], arguments.allowed()))
+            session.push(tokens)
+            outcome.written += len(tokens)
+            if len(session) > self.context:
+                raise ValueError(f"no room for a call within {self.context} tokens; shorten the conversation")
+        json.loads(arguments.text)  # cheap, and nothing that is not JSON leaves here
+
+    def _candidates(self, names: list[str], *, plain: bool) -> list[Candidate]:
+        everything = [*names, prompting.NO_TOOL] if plain else names
+        tokens = [prompting.encode(self.tokenizer, [prompting.Segment(name)]) for name in everything]
+        vocabulary = self.vocabulary
+        return candidates(everything, tokens, [vocabulary.space] * len(names) + [vocabulary.line])
+
+    @property
+    def _newline(self) -> int:
+        return self.vocabulary.bytes.index(b"\n")
+
+    def _control(self, mark: str) -> int:
+        token = self.tokenizer.convert_tokens_to_ids(mark)
+        if not isinstance(token, int) or token == self.tokenizer.unk_token_id:
+            raise ValueError(
+                f"this model does not know {mark}; Artwright runs ChatML models (SmolLM2, Qwen, ...) in process, "
+                "others through provider:model"
+            )
+        return token
+
+    def _forward(self, tuned: bool, tokens: Sequence[int], cache: Any, last: int, **more: Any) -> torch.Tensor:
+        """Logits (last, V) float32 on the CPU; `cache` grows by `tokens`."""
+        import torch
+
+        model = self._tuned if tuned else self._base
+        ids = torch.tensor([list(tokens)], device=self.device)  # (1, T)
+        with self._lock, torch.inference_mode():
+            logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last, **more).logits
+        own: torch.Tensor = logits[0].float().cpu().clone()  # (last, V); made outside inference mode, may be changed
+        return own
+
+    def _keep(self, key: tuple[bool, tuple[int, ...]], tokens: list[int], cache: Any) -> None:
+        with self._lock:
+            self._slots[key] = _Slot(tokens, cache)
+            self._slots.move_to_end(key)
+            while len(self._slots) > SLOTS:
+                self._slots.popitem(last=False)
+
+
+class Session:
+    """A growing stretch of tokens under one model; pushed tokens are computed when logits are asked for."""
+
+    def __init__(
+        self, engine: Engine, tuned: bool, key: tuple[bool, tuple[int, ...]], tokens: list[int], shared: int, cache: Any
+    ) -> None:
+        from transformers import DynamicCache
+
+        self._engine, self._tuned, self._key = engine, tuned, key
+        self._tokens, self._computed = tokens, shared
+        self._newest: torch.Tensor | None = None  # (1, V) after the last computed token
+        self._cache = DynamicCache()
+        if cache is not None:
+            for i, layer in enumerate(cache.layers):  # (1, heads, T, width)
+                self._cache.update(layer.keys[..., :shared, :], layer.values[..., :shared, :], i)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def push(self, tokens: Sequence[int]) -> None:
+        self._tokens.extend(tokens)
+
+    def logits(self, last: int = 1) -> torch.Tensor:
+        """Logits (last, V) after each of the `last` newest tokens."""
+        waiting = self._tokens[self._computed :]
+        if not waiting and last == 1 and self._newest is not None:
+            return self._newest
+        assert len(waiting) >= last, "more than the newest logits are given once, when their tokens are computed"
+        logits = self._engine._forward(self._tuned, waiting, self._cache, last)
+        self._computed = len(self._tokens)
+        self._newest = logits[-1:]
+        return logits
+
+    def rewind(self, count: int) -> None:
+        """Forget the `count` newest tokens."""
+        del self._tokens[len(self._tokens) - count :]
+        if self._computed > len(self._tokens):
+            self._cache.crop(len(self._tokens) - self._computed)
+            self._computed = len(self._tokens)
+            self._newest = None
+
+    def branch(self, tokens: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """Logits (n, V) after each node of a tree of continuations; the session itself stays as it was.
+
+        `parents` are indices into `tokens`, each before its child; -1 is the session's end.
+        Every node sees the session, its ancestors and itself.
+        """
+        import torch
+
+        assert self._computed == len(self._tokens)
+        past, n = len(self._tokens), len(tokens)
+        sees = torch.zeros(n, past + n, dtype=torch.bool)
+        sees[:, :past] = True
+        depth: list[int] = []
+        for i, parent in enumerate(parents):
+            if parent >= 0:
+                sees[i, past:] = sees[parent, past:]
+            sees[i, past + i] = True
+            depth.append(depth[parent] + 1 if parent >= 0 else 0)
+        hidden = torch.finfo(self._engine.dtype).min
+        mask = torch.zeros(1, 1, n, past + n, dtype=self._engine.dtype).masked_fill(~sees, hidden)
+        device = self._engine.device
+        positions = torch.tensor([[past + d for d in depth]], device=device)
+        logits = self._engine._forward(
+            self._tuned, tokens, self._cache, n, attention_mask=mask.to(device), position_ids=positions
+        )
+        self._cache.crop(-n)
+        return logits
+
+    def keep(self) -> None:
+        """Leave what was computed for the next turn that begins the same way."""
+        self._engine._keep(self._key, self._tokens[: self._computed], self._cache)
+
+
+def merged(base: Any, folder: Path, adapter: Path) -> Any:
+    """A copy of `base` with the LoRA adapter's products added to its weights, in float32 (Hu et al. 2021, eq. 3).
+
+    Warns if the adapter was trained on another base; ValueError if it is not plain LoRA or does not fit.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        config: Mapping[str, Any] = json.loads((adapter / "adapter_config.json").read_text())
+        tensors = load_file(adapter / "adapter_model.safetensors")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{adapter} is not a LoRA adapter in peft's format: {error}") from error
+    unsupported = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
+    if config.get("peft_type", "LORA") != "LORA" or unsupported:
+        raise ValueError(f"{adapter}: only plain LoRA can be merged, not {unsupported or config.get('peft_type')}")
+    note = adapter / SOURCE_FILE
+    if note.is_file() and json.loads(note.read_text()).get("base_sha256") != base_sha256(folder):
+        warnings.warn(f"the adapter {adapter} was trained on other weights than {folder}", stacklevel=2)
+
+    rank = int(config["r"])
+    scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    model = copy.deepcopy(base)
+    prefix, suffix = "base_model.model.", ".lora_A.weight"
+    names = [name.removeprefix(prefix).removesuffix(suffix) for name in tensors if name.endswith(suffix)]
+    if not names or len(tensors) != 2 * len(names):
+        raise ValueError(f"{adapter}: holds other tensors than pairs of lora_A and lora_B")
+    for name in names:
+        down, up = (tensors[f"{prefix}{name}.lora_{part}.weight"] for part in "AB")  # (r, in), (out, r)
+        try:
+            weight = model.get_submodule(name).weight  # (out, in)
+            product = (up.float() @ down.float()).to(weight.device) * scale
+            weight.data = (weight.data.float() + product).to(weight.dtype)
+        except (AttributeError, RuntimeError) as error:
+            raise ValueError(f"the adapter {adapter} does not fit {folder}: {name}: {error}") from error
+    return model
+
+
+def best_dtype(device: str) -> str:
+    """bfloat16 where the hardware multiplies it, else float32."""
+    import torch
+
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    has = torch.cpu.get_capabilities()
+    return "bfloat16" if has.get("avx512_bf16") or has.get("amx_bf16") else "float32"
+
+
+_loaded: dict[tuple[Path, Path | None, str | None, str | None], Engine] = {}
+_loading = threading.Lock()
+
+
+def load_engine(
+    folder: Path, adapter: Path | None = None, dtype: str | None = None, device: str | None = None
+) -> Engine:
+    """The engine of these weights, loaded once in this process."""
+    key = (folder, adapter, dtype, device)
+    with _loading:
+        if key not in _loaded:
+            _loaded[key] = Engine(*key)
+        return _loaded[key]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that may still become `stop`."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
+
+
+def _repeating(written: list[int]) -> list[int]:
+    """Tokens that would repeat REPEATED_WORDS tokens in a row."""
+    n = REPEATED_WORDS - 1
+    if len(written) <= n:
+        return []
+    tail = written[-n:]
+    return [written[i + n] for i in range(len(written) - n) if written[i : i + n] == tail]

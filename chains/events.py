@@ -1,0 +1,64 @@
+"""What happens during one turn of the chat, as the app shows it and the terminal prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chains.store import Stored
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The LLM decided to call `tool` with `args`.
+
+    `confidence` (0 to 1) is its share among all tools and plain talk; `alternatives` are the runners-up with theirs.
+    """
+
+    tool: str
+    args: dict[str, Any]
+    confidence: float | None = None
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life from a running tool: `done` of `total` (0 when unknown)."""
+
+    message: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tool succeeded: its own sentence, and what it made."""
+
+    tool: str
+    sentence: str
+    artifacts: tuple[Stored, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Word:
+    """A piece of plain talk, as it is written."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something did not work; one sentence that says what and how to mend it."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The whole reply; always the last event of a turn that was not cancelled."""
+
+    text: str
+
+
+Event = Choice | Progress | Made | Word | Failed | Reply

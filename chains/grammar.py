@@ -1,0 +1,297 @@
+"""Tools' JSON schemas as grammars, so that every call a model writes is valid by construction.
+
+A tool's schema is first narrowed to what can be written in bounded time: strings, arrays and numbers without limits
+get some, unknown properties are closed, annotations go. A keyword that cannot be enforced is an error when the tool
+is bound, never a call that might be wrong. llguidance then turns the schema into token masks.
+
+Supported: object (properties, required, additionalProperties), array (items, prefixItems, minItems, maxItems), string
+(minLength, maxLength, pattern, format), integer and number (minimum, maximum, exclusive ones; multipleOf of integers),
+boolean, null, enum, const, anyOf, oneOf of distinct types, `$ref` into `$defs`, nested at will.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chains.prompting import NO_TOOL
+
+MAX_STRING = 400  # characters of a string without maxLength
+MAX_ITEMS = 16  # items of an array without maxItems, entries of a free mapping
+MAX_MAGNITUDE = 10**15  # of a number without bounds: exact as a float and short to write
+MAX_DIGITS = 12  # digits after which a fraction ends, so that a float's rounding cannot leave the range
+
+_ANNOTATIONS = {
+    "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "discriminator",
+    "$comment", "$schema", "$id", "$anchor",
+}  # fmt: skip
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
+_IMPLIED_TYPE = {
+    "object": {"properties", "required", "additionalProperties", "minProperties", "maxProperties"},
+    "array": {"items", "prefixItems", "minItems", "maxItems"},
+    "string": {"minLength", "maxLength", "pattern", "format"},
+    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+}
+_KEYWORDS = set().union(*_IMPLIED_TYPE.values()) | {
+    "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions",
+}  # fmt: skip
+_JSON_OPTIONS = {"whitespace_flexible": False, "json_allowed_escapes": 'nt"\\'}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the prompt shows it (`description`) and as its arguments are written (`grammar`)."""
+
+    name: str
+    description: Mapping[str, Any]  # {"name", "description", "parameters": JSON schema as given}
+    grammar: str  # Lark: a space, then the arguments
+
+
+def compile_tool(tool: Mapping[str, Any]) -> Tool:
+    """Check an OpenAI-style tool (`{"type": "function", "function": {...}}` or the inner part) and build its grammar.
+
+    Raises ValueError naming the tool and the keyword that cannot be enforced.
+    """
+    from llguidance import LLMatcher
+
+    function = tool.get("function", tool)
+    name = function.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[^\s{]{1,64}", name):
+        raise ValueError(
+            f"a tool's name must be 1 to 64 characters without spaces, not {name!r} ({NO_TOOL!r} is reserved)"
+        )
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    narrowed = _narrow(schema, f"tool {name}")
+    if narrowed.get("type") != "object" and "$ref" not in narrowed:
+        raise ValueError(f"tool {name}: the arguments must be one object, not {schema.get('type')!r}")
+    narrowed["x-guidance"] = _JSON_OPTIONS
+    grammar = f'start: " " args\nargs: %json {json.dumps(narrowed)}\n'
+    error = LLMatcher.validate_grammar(grammar)
+    if error and not error.startswith("WARNING"):
+        raise ValueError(f"tool {name}: its schema cannot be enforced: {' '.join(error.split())[:300]}")
+    return Tool(name, {**function, "parameters": schema}, grammar)
+
+
+def compile_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
+    """`compile_tool` for a list; a tool given twice counts once, two different ones of one name are a ValueError."""
+    by_name: dict[str, Tool] = {}
+    for tool in map(compile_tool, tools):
+        if by_name.setdefault(tool.name, tool).grammar != tool.grammar:
+            raise ValueError(f"two different tools have the name {tool.name!r}; give each its own")
+    return list(by_name.values())
+
+
+def _narrow(schema: Any, where: str) -> dict[str, Any]:
+    """A schema whose every instance is short and is an instance of `schema`."""
+    if schema is True or schema == {}:
+        return _anything()
+    if not isinstance(schema, Mapping):
+        raise ValueError(f"{where}: {schema!r} is not a JSON schema that has instances")
+    s = {key: value for key, value in schema.items() if key not in _ANNOTATIONS and not key.startswith("x-")}
+    unknown = sorted(set(s) - _KEYWORDS)
+    if unknown:
+        raise ValueError(
+            f"{where}: the JSON schema keyword {unknown[0]!r} cannot be enforced; leave it out and check in the tool"
+        )
+
+    branches = s.pop("allOf", None)
+    if branches is not None:  # pydantic wraps a lone $ref so; a true intersection would clash with closed objects
+        if len(branches) != 1 or set(s) - {"$defs", "definitions"}:
+            raise ValueError(f"{where}: the JSON schema keyword 'allOf' is supported with a single schema only")
+        s |= branches[0]
+        return _narrow(s, where)
+    for key in ("$defs", "definitions"):
+        if key in s:
+            s[key] = {name: _narrow(part, f"{where}, {name}") for name, part in s[key].items()}
+    structure = set(s) - {"$defs", "definitions"}
+    if not structure:
+        return s | _anything()
+    if "$ref" in s and not re.match(r"#/(\$defs|definitions)/", s["$ref"]):
+        raise ValueError(f"{where}: '$ref' may only point into $defs, not to {s['$ref']!r}")
+    for key in ("$ref", "anyOf", "oneOf"):
+        if key in s:
+            if structure - {key}:
+                beside = sorted(structure - {key})[0]
+                raise ValueError(f"{where}: {beside!r} beside {key!r} cannot be enforced; move it inside")
+            if key != "$ref":
+                s[key] = [_narrow(part, where) for part in s[key]]
+            return s
+    if "enum" in s or "const" in s:
+        return s
+    if "type" not in s:
+        s["type"] = next(kind for kind, keys in _IMPLIED_TYPE.items() if structure & keys)
+
+    kinds = {s["type"]} if isinstance(s["type"], str) else set(s["type"])
+    if "string" in kinds:
+        _narrow_string(s)
+    if kinds & {"integer", "number"}:
+        _narrow_number(s, kinds, where)
+    if "array" in kinds:
+        _narrow_array(s, where)
+    if "object" in kinds:
+        _narrow_object(s, where)
+    return s
+
+
+def _anything() -> dict[str, Any]:
+    """Any scalar: nested values of no declared shape have no bound."""
+    return {
+        "anyOf": [
+            {"type": "string", "maxLength": MAX_STRING},
+            {"type": "integer", "minimum": -MAX_MAGNITUDE, "maximum": MAX_MAGNITUDE},
+            {"type": "boolean"},
+            {"type": "null"},
+        ]
+    }
+
+
+def _narrow_string(s: dict[str, Any]) -> None:
+    s.setdefault("maxLength", max(MAX_STRING, s.get("minLength", 0)))
+    if s.get("format") not in _FORMATS:
+        s.pop("format", None)  # JSON Schema lets a format annotate only
+
+
+def _narrow_number(s: dict[str, Any], kinds: set[str], where: str) -> None:
+    if "number" in kinds and "multipleOf" in s:
+        raise ValueError(f"{where}: the JSON schema keyword 'multipleOf' is supported for integers only")
+    low, high = s.get("minimum", s.get("exclusiveMinimum")), s.get("maximum", s.get("exclusiveMaximum"))
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"{where}: no number lies between the minimum {low} and the maximum {high}")
+    if low is None:
+        s["minimum"] = min(high or 0, 0) - MAX_MAGNITUDE
+    if high is None:
+        s["maximum"] = max(low or 0, 0) + MAX_MAGNITUDE
+
+
+def _narrow_array(s: dict[str, Any], where: str) -> None:
+    prefix = [_narrow(part, where) for part in s.get("prefixItems", ())]
+    if prefix:
+        s["prefixItems"] = prefix
+    items = s.get("items", {})
+    s["items"] = False if items is False else _narrow(items, where)
+    s.setdefault("maxItems", len(prefix) if items is False else max(MAX_ITEMS, s.get("minItems", 0), len(prefix)))
+
+
+def _narrow_object(s: dict[str, Any], where: str) -> None:
+    properties = s.get("properties", {})
+    s["properties"] = {name: _narrow(part, f"{where}, {name}") for name, part in properties.items()}
+    missing = [name for name in s.get("required", ()) if name not in properties]
+    more = s.get("additionalProperties", False)
+    if missing and more is False:
+        raise ValueError(f"{where}: {missing[0]!r} is required but not among the properties")
+    if s.get("minProperties", 0) > 1:
+        raise ValueError(f"{where}: the JSON schema keyword 'minProperties' is supported up to 1")
+    s["additionalProperties"] = False if more is False else _narrow(more, where)
+    if more is not False and not properties:
+        s.setdefault("maxProperties", MAX_ITEMS)
+
+
+class Vocabulary:
+    """A tokenizer's tokens as llguidance and the limits below need them; takes half a second to build."""
+
+    def __init__(self, tokenizer: Any, size: int) -> None:
+        from llguidance.hf import from_tokenizer
+
+        self.size = size  # logits a model gives; some have more than the tokenizer has tokens
+        self.lib = from_tokenizer(tokenizer, n_vocab=max(size, len(tokenizer)))
+        self.bytes = [self.lib.decode_bytes([token]) for token in range(size)]
+        self.numeric = np.array([text[:1] in _NUMBER_BYTES for text in self.bytes])  # (V,) may go on with a number
+        self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
+        self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
+        self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
+
+
+_NUMBER_BYTES = {bytes([c]) for c in b"0123456789.eE+-"}
+
+
+class Arguments:
+    """The arguments of one call while they are written: which tokens may come next, and which must.
+
+    Two limits stand beside the grammar. A fraction ends after MAX_DIGITS digits. And after `budget` tokens whatever
+    can be closed is closed, so that an untrained or looping model still ends with a valid call.
+    """
+
+    def __init__(self, tool: Tool, vocabulary: Vocabulary, budget: int) -> None:
+        from llguidance import LLMatcher
+
+        self._tool, self._vocabulary, self._budget = tool, vocabulary, budget
+        self._matcher = LLMatcher(vocabulary.lib, tool.grammar, log_level=0)
+        self._check()
+        self._text = bytearray()
+        self._tokens = 0
+        self._in_string = self._escaped = False
+        self._number = bytearray()
+
+    @property
+    def done(self) -> bool:
+        return bool(self._matcher.is_stopped())
+
+    @property
+    def text(self) -> str:
+        """The JSON so far, compact."""
+        return self._text.decode().strip()
+
+    def forced(self) -> list[int]:
+        """Consume and return the tokens that the grammar leaves no choice about."""
+        tokens = [] if self.done else list(self._matcher.compute_ff_tokens())
+        self._consume(tokens)
+        return tokens
+
+    def accept(self, token: int) -> list[int]:
+        """Consume a chosen token; returns it and the forced ones after it."""
+        self._consume([token])
+        return [token, *self.forced()]
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """(V,) which tokens may come next; at least one."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        mask: NDArray[np.bool_] = np.unpackbits(bits, bitorder="little")[: self._vocabulary.size].astype(np.bool_)
+        self._check()
+        late = self._tokens >= self._budget
+        digits = sum(byte in b"0123456789" for byte in self._number)
+        if self._number and (late or (b"." in self._number and digits >= MAX_DIGITS)):
+            ended = mask & ~self._vocabulary.numeric
+            mask = ended if ended.any() else mask
+        if late:
+            v = self._vocabulary
+            closing = [t for t in ([v.quote] if self._in_string else [v.brace, v.bracket]) if mask[t]]
+            if closing:
+                mask = np.zeros_like(mask)
+                mask[closing] = True
+        if not mask.any():
+            raise RuntimeError(f"tool {self._tool.name}: no token continues {self.text!r}; its schema is too narrow")
+        return mask
+
+    def _consume(self, tokens: list[int]) -> None:
+        if tokens and not self._matcher.consume_tokens(tokens):
+            self._check()
+        self._tokens += len(tokens)
+        for token in tokens:
+            self._text += self._vocabulary.bytes[token]
+            for byte in self._vocabulary.bytes[token]:
+                self._follow(byte)
+
+    def _follow(self, byte: int) -> None:
+        if self._in_string:
+            if self._escaped:
+                self._escaped = False
+            elif byte == ord("\\"):
+                self._escaped = True
+            elif byte == ord('"'):
+                self._in_string = False
+        elif byte == ord('"'):
+            self._in_string = True
+        if not self._in_string and bytes([byte]) in _NUMBER_BYTES:
+            self._number.append(byte)
+        else:
+            self._number.clear()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise RuntimeError(f"tool {self._tool.name}: {self._matcher.get_error().strip().splitlines()[0]}")

@@ -1,0 +1,135 @@
+"""How tools and conversations are written down for a small model.
+
+Unusual here: a call is one short line, ``name {"arg":value}``, because every token a 135M-parameter model writes costs
+50 ms on two cores, and an assistant turn opens with its decision, either a tool's name or ``no tool``, so that the
+alternatives can be compared by likelihood before anything else is written. ``no tool`` holds a space, so no tool can
+have that name.
+
+    system     SYSTEM, then one paragraph a tool (see `describe_tool`)
+    user       the person's words
+    assistant  generate_image {"subject":"sneaker","count":2}
+    tool       generate_image: Drew 2 pictures of a sneaker with vae-fashion, seed 7.
+    assistant  no tool
+               You are welcome!
+
+Several calls of one turn are several lines. Arguments equal to their default are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NO_TOOL = "no tool"
+SYSTEM = (
+    "Pick the tool for the person's last message and write its call as one line, name and JSON arguments; several "
+    f'tasks are several lines. Write "{NO_TOOL}" when none is asked for.'
+)
+PLAIN_SYSTEM = (
+    "You are Artwright, a friendly assistant that runs on this computer. You can draw pictures, write text and invent "
+    "names with small models trained here. Answer in a few short sentences."
+)
+PLAIN_TALK_TURNS = 6  # turns of the conversation that plain talk sees
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of the prompt.
+
+    Only `control` segments may become special tokens; the rest is data, whatever it says.
+    """
+
+    text: str
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message: role is system, user, assistant or tool; `calls` are (name, arguments) of an assistant's turn."""
+
+    role: str
+    text: str = ""
+    calls: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    name: str = ""  # of the tool that answered, for role "tool"
+
+
+def call_line(name: str, args: Mapping[str, Any]) -> str:
+    """A call as the model writes it, `name {"arg":value}`."""
+    return f"{name} {json.dumps(dict(args), ensure_ascii=False, separators=(',', ':'))}"
+
+
+def describe_tool(tool: Mapping[str, Any]) -> str:
+    """One paragraph for an OpenAI-style tool `{"name", "description", "parameters": JSON schema}`: a line for the tool
+    and one for each argument.
+    """
+    schema = tool.get("parameters") or {}
+    required = set(schema.get("required", ()))
+    lines = [f"## {tool['name']}: {' '.join(str(tool.get('description') or '').split())}".rstrip(": ")]
+    for name, field in (schema.get("properties") or {}).items():
+        notes = [_type_name(field)]
+        if "default" in field and field["default"] not in (None, ""):
+            notes.append(f"default {json.dumps(field['default'], ensure_ascii=False)}")
+        elif name not in required:
+            notes.append("optional")
+        about = " ".join(str(field.get("description") or "").split())
+        lines.append(f"{name} ({', '.join(notes)}){': ' + about if about else ''}")
+    return "\n".join(lines)
+
+
+def _type_name(field: Mapping[str, Any]) -> str:
+    if "enum" in field:
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in field["enum"])
+    if "anyOf" in field:
+        return " | ".join(dict.fromkeys(_type_name(part) for part in field["anyOf"] if part.get("type") != "null"))
+    if field.get("type") == "array":
+        return f"list of {_type_name(field.get('items') or {})}"
+    kind = field.get("type", "any")
+    return str(kind) if isinstance(kind, str) else " | ".join(k for k in kind if k != "null")
+
+
+def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], system: str = "") -> list[Segment]:
+    """The prompt of a turn that may call `tools`; it ends where the assistant is to write its decision.
+
+    `system` is the caller's own system message, if any; it follows the tool list.
+    """
+    head = "\n".join([SYSTEM, *(describe_tool(tool) for tool in tools), *([system] if system else [])])
+    segments = _message("system", head)
+    for turn in turns:
+        if turn.role == "assistant":
+            text = "\n".join(call_line(name, args) for name, args in turn.calls) or f"{NO_TOOL}\n{turn.text}"
+            segments += _message("assistant", text)
+        elif turn.role == "tool":
+            segments += _message("tool", f"{turn.name}: {turn.text}")
+        else:
+            segments += _message(turn.role, turn.text)
+    return [*segments, Segment("<|im_start|>assistant\n", control=True)]
+
+
+def plain_prompt(turns: Sequence[Turn], system: str = "") -> list[Segment]:
+    """The prompt of plain talk, without tools: what a model that was never taught this format also understands."""
+    segments = _message("system", system or PLAIN_SYSTEM)
+    for turn in turns:
+        text = turn.text or "\n".join(call_line(name, args) for name, args in turn.calls)
+        if turn.role == "tool":
+            segments += _message("user", f"Result of {turn.name}: {turn.text}")
+        else:
+            segments += _message(turn.role, text)
+    return [*segments, Segment("<|im_start|>assistant\n", control=True)]
+
+
+def encode(tokenizer: Any, segments: Sequence[Segment]) -> list[int]:
+    """Token ids of a prompt.
+
+    Text that is data never yields a special token (`<|im_end|>` in it stays five plain tokens or so).
+    """
+    ids: list[int] = []
+    for segment in segments:
+        if segment.text:
+            ids += tokenizer.encode(segment.text, add_special_tokens=False, split_special_tokens=not segment.control)
+    return ids
+
+
+def _message(role: str, text: str) -> list[Segment]:
+    return [Segment(f"<|im_start|>{role}\n", control=True), Segment(text), Segment("<|im_end|>\n", control=True)]

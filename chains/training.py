@@ -1,0 +1,225 @@
+"""Training from start to finish, as `artwright train` runs it: options, data, the run, its held-out figures, saving."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import types
+import typing
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from generators.core.generator import Generator
+    from generators.data.splits import Splits
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Interrupted(Exception):
+    """Ctrl-C stopped a training; the message says how to go on."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `artwright train` was asked for; the fields are its options."""
+
+    family: str
+    data: str
+    val: str | None = None
+    name: str | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    resume: bool = False
+    start: str | None = None
+    out: Path | None = None
+    settings: tuple[str, ...] = ()
+
+    @property
+    def model_name(self) -> str:
+        """The model's name: the one given, or FAMILY-DATA."""
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.data).stem).strip("-").lower()
+        return self.name or f"{self.family}-{stem or 'data'}"[:64]
+
+    def command(self, *more: str) -> str:
+        """The command line of this training with `more` at its end."""
+        parts = ["artwright", "train", self.family, "--data", self.data]
+        for option, value in [("val", self.val), ("name", self.name), ("minutes", self.minutes), ("steps", self.steps),
+                              ("seed", self.seed or None), ("from", self.start), ("out", self.out)]:  # fmt: skip
+            if value is not None:
+                parts += [f"--{option}", f"{value:g}" if isinstance(value, float) else str(value)]
+        for setting in self.settings:
+            parts += ["--set", setting]
+        return shlex.join([*parts, *more])
+
+
+def train(asked: Training) -> Path:
+    """Train, measure on the validation data, save; prints and returns the model's folder.
+
+    Raises ValueError or OSError for a person's mistakes, before any work where that is possible, and `Interrupted`
+    with the command that goes on when ctrl-C stopped it.
+    """
+    import generators
+    from generators.core.errors import Cancelled
+    from generators.core.training import Run, progress_bar
+    from generators.data import load
+
+    target, work = _places(asked)
+    cls = generators.family(asked.family)
+    config = configured(cls, asked.settings)
+    if asked.resume and not any(work.glob("*")):
+        raise ValueError(f"There is no interrupted run of {asked.model_name} to go on with; start it without --resume.")
+    run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
+    first = _started_from(asked, cls)
+    if not asked.resume and work.exists():
+        print(f"dropping the interrupted run in {work}", file=sys.stderr)
+        shutil.rmtree(work)
+    try:
+        splits = load(asked.data, cls.medium, val=asked.val)
+        with progress_bar(f"training {asked.model_name}") as bar:
+            run.callbacks = (bar,)
+            model: Generator = first.refit(splits, config, run) if first else cls.fit(splits, config, run)
+        model.info.name, model.info.seed = asked.model_name, asked.seed
+        _measure(model, splits, asked)
+        model.save_pretrained(target)
+    except (Cancelled, KeyboardInterrupt):
+        going_on = any(work.glob("*"))
+        how = f"go on with: {asked.command('--resume')}" if going_on else "nothing was kept; start it again"
+        raise Interrupted(f"stopped; {how}") from None
+    shutil.rmtree(work, ignore_errors=True)
+    print(target)
+    return target
+
+
+def _places(asked: Training) -> tuple[Path, Path]:
+    """Where the model goes and where the run is kept. Raises ValueError or OSError where that cannot be."""
+    import generators
+    from generators.core.paths import home
+
+    name = asked.model_name
+    if not NAME.fullmatch(name) or name == "auto":
+        raise ValueError(f"--name {name} cannot be a model's name; use letters, digits, '-', '_' and '.', 64 at most.")
+    if asked.out is not None:
+        target = asked.out.expanduser().absolute()
+        ours = (
+            (target / "config.json").is_file() or not target.exists() or (target.is_dir() and not any(target.iterdir()))
+        )
+        if not ours:
+            raise ValueError(f"--out {target} is neither new nor empty nor a trained model; give another folder.")
+        work = target.with_name(f".{target.name}.run")
+    else:
+        target, work = home().absolute() / "models" / name, home().absolute() / "runs" / name
+        there = generators.folders().get(name)
+        if there is not None and there.absolute() != target:
+            raise ValueError(f"{name} is the name of a model in {there}; give this one another --name.")
+    if (target / "config.json").is_file():
+        print(f"the model in {target} will be replaced", file=sys.stderr)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=target.parent):
+        return target, work
+
+
+def _started_from(asked: Training, cls: type[Generator]) -> Any:
+    """The trained model to go on from, or None. A family that can has a method `refit(splits, config, run)`."""
+    import generators
+
+    if asked.start is None:
+        return None
+    if not hasattr(cls, "refit"):
+        raise ValueError(f"{asked.family} models cannot go on from a trained model; leave --from out.")
+    model = generators.load(asked.start)
+    if not isinstance(model, cls):
+        raise ValueError(f"--from {asked.start} is of the family {model.family}, not {asked.family}.")
+    return model
+
+
+def _measure(model: Generator, splits: Splits[Any], asked: Training) -> None:
+    """Put the exact loss on the validation data into the model's information."""
+    from generators.core.generator import Score
+
+    if not len(splits.val):
+        return
+    figures = dict(model.score(splits.val))
+    counted = int(figures.pop("n", 0))
+    data = Path(asked.val).name if asked.val else f"{splits.source.name}:val"
+    new = [Score(metric, float(value), data, counted) for metric, value in figures.items()]
+    replaced = {(score.metric, score.data) for score in new}
+    model.info.scores = [old for old in model.info.scores if (old.metric, old.data) not in replaced] + new
+    print("; ".join(f"{s.metric} {s.value:.5g} on {s.data} (n {s.n:,})" for s in new), file=sys.stderr)
+
+
+def configured(cls: type[Generator], settings: tuple[str, ...]) -> Any:
+    """The family's `Config` with `key=value` settings. Raises ValueError that lists the options."""
+    kinds = typing.get_type_hints(cls.Config)
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in kinds:
+            raise ValueError(f"--set {setting}: {cls.family} has the options {_options(cls)}; write --set key=value.")
+        try:
+            values[key] = parsed(text, kinds[key])
+        except ValueError:
+            raise ValueError(f"--set {setting}: {key} must be {spelled(kinds[key])}.") from None
+    return cls.Config(**values)
+
+
+def _options(cls: type[Generator]) -> str:
+    named = []
+    for option in fields(cls.Config):
+        default = option.default_factory() if option.default_factory is not MISSING else option.default
+        named.append(option.name if default is MISSING else f"{option.name}={default}")
+    return ", ".join(named)
+
+
+def parsed(text: str, kind: Any) -> Any:
+    """`text` as a value of the annotation `kind`: a plain type, Literal, a union or a tuple. Raises ValueError."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        for part in parts:
+            try:
+                return parsed(text, part)
+            except ValueError:
+                continue
+        raise ValueError(text)
+    if origin is typing.Literal:
+        for choice in parts:
+            if str(choice) == text:
+                return choice
+        raise ValueError(text)
+    if origin is tuple:
+        pieces = text.strip("()").rstrip(",").split(",")
+        inner = parts[:1] * len(pieces) if parts[1:] == (Ellipsis,) else parts
+        return tuple(parsed(piece.strip(), part) for piece, part in zip(pieces, inner, strict=True))
+    if kind is type(None):
+        if text.lower() == "none":
+            return None
+        raise ValueError(text)
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ValueError(text)
+    if kind is float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(text)
+        return number
+    return kind(text)
+
+
+def spelled(kind: Any) -> str:
+    """An annotation in words: `a whole number`, `a or b`."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(spelled(part) for part in parts)
+    if origin is typing.Literal:
+        return " or ".join(str(part) for part in parts)
+    if origin is tuple:
+        return f"values with commas between, each {spelled(parts[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+    return words.get(kind, str(kind))

@@ -1,0 +1,620 @@
+"""Makes training examples: groups of requests that share one tool list, in the format of `chains.prompting`.
+
+Unusual here: the tools are data too. Each group shows its own list: ours, whole or in part, shuffled, renamed,
+re-described, with or without notes on the arguments, among the tools of other apps. What a group's list lacks becomes
+requests that no tool serves. So the model learns to read the list and not to recite it. Everything follows from
+(seed, split, index): a run that resumes at group 500 sees what it would have seen. The rules of what a request means
+stand in `chains.tuning.requests`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from chains.prompting import Turn
+from chains.schemas import TASKS, describe
+from chains.tuning import grammar
+from chains.tuning.grammar import END, expand, noisy, number, sections, synonyms, words
+from chains.tuning.invented import InventedRequest, invented_tools
+from chains.tuning.requests import Request
+
+SERVED = ("generate_image", "morph_images", "write_text", "invent_names", "about")
+WEIGHTS = {"generate_image": 5, "write_text": 4, "invent_names": 4, "morph_images": 3, "about": 3}
+KINDS = {"tool": 46, "talk": 22, "unseen": 8, "multi": 10, "followup": 11, "after": 3}
+NAME_KINDS = (
+    ["surname", "female", "male"], ["surname", "female first", "male first"], ["surname", "first"], ["last", "first"], ["surname", "girl", "boy"],
+    ["elf", "dwarf"], ["town", "street", "surname"], ["female", "male"], ["surname"],
+)  # fmt: skip
+STYLES = (
+    ["scripture"],
+    ["scripture"],
+    ["scripture", "shakespeare"],
+    ["shakespeare", "austen", "news"],
+    ["fairy tale", "sonnet"],
+    ["recipe", "legal", "scripture"],
+    ["haiku", "sermon", "gothic"],
+)
+# Requests of one cluster could pass for another's, so none of them counts as unserved while another is in the list.
+CLUSTERS = (
+    {"set_timer", "set_alarm", "create_reminder", "add_event", "list_events", "take_note", "days_until"},
+    {"send_email", "send_message", "make_call", "post_tweet"},
+    {"order_status", "track_parcel", "cancel_order"},
+    {"run_query", "count_rows", "get_definition_of_done"},
+    {"find_restaurant", "book_table", "get_recipe", "find_hotel"},
+    {"find_flights", "train_times", "route_distance", "book_taxi"},
+    {"search_web", "get_news", "define_word", "movie_info", "sports_score", "open_page", "translate", "current_time", "get_weather"},
+    {"calculate", "convert_units", "convert_currency", "random_number", "roll_dice", "flip_coin"},
+    {"read_file", "summarize", "delete_file", "zip_folder", "resize_photo", "spell_check"},
+    {"light_switch", "set_color", "set_thermostat", "open_blinds", "lock_door", "vacuum", "set_volume"},
+    {"play_song", "play_podcast", "compose_music"}, {"stock_price", "buy_shares", "pay_bill", "account_balance"},
+    {"write_text", "fill_blanks", "write_code"}, {"make_video", "morph_images"}, {"vary_image", "complete_image"}, {"restart_server", "ping"},
+    {"take_note", "log_workout", "log_weight"}, {"create_ticket", "assign_ticket"}, {"about", "train_model"}, {"set_language", "translate", "spell_check"},
+)  # fmt: skip
+# Talk that some invented tool might serve; only said where the list holds none of them.
+_ELSEWHERE = re.compile(
+    r"weather|rain|cold|hot|umbrella|timer|alarm|wake|remind|send|call|book|order|buy|turn|open|play|what's on|news|search|how do i get|nearest|"
+    r"\btime\b|day|when|much|convert|delete|print|save|translate|say|mean|what is|what's|who|where|how many|how far|add|count|solve|dictionary|"
+    r"spell|recommend|wear|cook|eat|recipe|list|find|explain|define|tell me about|score|won|date|\d|summar|remember|call|note|train|need|hungry|tired|dark"
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A conversation that ends where the assistant decides, and what it should decide; no calls mean `no tool`."""
+
+    turns: list[Turn]
+    calls: list[tuple[str, dict[str, Any]]]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Examples behind one tool list."""
+
+    tools: list[dict[str, Any]]
+    examples: list[Example]
+
+
+@dataclass
+class _Tool:
+    task: str  # its name in our tables
+    shown: dict[str, Any]  # as the prompt shows it
+    known: dict[str, list[str]]
+    renamed: dict[str, str]  # argument -> shown name
+    schema: dict[str, Any]  # before renaming
+
+
+class Maker:
+    """Groups by index; `split` is "train" or "dev", whose frames the other never sees."""
+
+    def __init__(self, seed: int = 0, split: str = "train") -> None:
+        self.seed, self.split = seed, split
+
+    def groups(self, start: int = 0, examples: int = 48) -> Iterator[Group]:
+        """Endless, from group `start` on."""
+        while True:
+            yield self.group(start, examples)
+            start += 1
+
+    def group(self, index: int, examples: int = 48) -> Group:
+        rng = Random(f"{self.seed} {self.split} {index}")
+        tools = _pick_tools(rng)
+        made = [_Writer(tools, rng, self.split).example() for _ in range(examples)]
+        return Group([tool.shown for tool in tools], made)
+
+
+def _pick_tools(rng: Random) -> list[_Tool]:
+    luck = rng.random()
+    ours = [task for task in TASKS if task not in SERVED]
+    others = list(invented_tools())
+    if luck < 0.46:
+        tasks = list(SERVED)
+        for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+            tasks.remove(rng.choice(tasks))
+        if rng.random() < 0.2:
+            tasks.append(rng.choice(others))
+    elif luck < 0.54:
+        tasks = list(TASKS)
+    elif luck < 0.84:
+        tasks = (
+            rng.sample(SERVED, rng.randint(0, 4))
+            + rng.sample(ours, rng.randint(1, 4))
+            + rng.sample(others, rng.randint(0, 3))
+        )
+    else:
+        tasks = rng.sample(others, rng.randint(1, 8)) + rng.sample(list(SERVED), rng.choice([0, 0, 1]))
+    if rng.random() < 0.75:
+        rng.shuffle(tasks)
+    known = _pick_known(rng)
+    style = {
+        "notes": rng.choice(["all", "all", "all", "some", "none"]),
+        "disguise": rng.random() < 0.2,
+        "slim": rng.random() < 0.3,
+        "jitter": rng.random() < 0.15,
+        "pictures": "generate_image" in tasks,
+    }
+    return [_show(task, known, style, rng) for task in tasks]
+
+
+def _pick_known(rng: Random) -> dict[str, list[str]]:
+    """What the installed models are said to know; one draw for the whole list."""
+    fashion = [label.partition("/")[0] for label in synonyms("labels fashion")]
+    mixed = [label.partition("/")[0] for label in synonyms("labels mixed")]
+    digits = (
+        list(synonyms("labels digits"))
+        if rng.random() < 0.7
+        else [others[0].partition("/")[0] for others in synonyms("labels digits").values()]
+    )
+    luck = rng.random()
+    if luck < 0.55:
+        subjects = (
+            [label.replace("-", " ") if label == "ankle-boot" else label for label in fashion]
+            if rng.random() < 0.4
+            else fashion
+        )
+    elif luck < 0.65:
+        subjects = digits
+    elif luck < 0.72:
+        subjects = fashion + digits
+    elif luck < 0.92:
+        subjects = rng.sample(mixed, rng.randint(3, 12)) + (rng.sample(fashion, 3) if rng.random() < 0.3 else [])
+    else:
+        subjects = []
+    if rng.random() < 0.3:
+        subjects = rng.sample(subjects, len(subjects))
+    known = {"subject": list(subjects)}
+    if rng.random() < 0.7:
+        known["style"] = list(rng.choice(STYLES))
+    if rng.random() < 0.75:
+        known["kind"] = list(rng.choice(NAME_KINDS))
+    if rng.random() < 0.25:
+        known["model"] = rng.sample([m for m in words("modelnames")], rng.randint(1, 3))
+    return known
+
+
+def _show(task: str, known: dict[str, list[str]], style: dict[str, Any], rng: Random) -> _Tool:
+    """A tool as this group's prompt shows it."""
+    if task not in TASKS:
+        schema = copy.deepcopy(invented_tools()[task].schema())
+        mine: dict[str, list[str]] = {}
+    else:
+        fits = {
+            "generate_image": ("subject", "model"),
+            "morph_images": ("model",),
+            "write_text": ("style", "model"),
+            "invent_names": ("kind", "model"),
+        }
+        mine = {name: known[name] for name in fits.get(task, ()) if known.get(name)}
+        schema = copy.deepcopy(describe(task, mine))
+        if task == "morph_images":  # its subjects are those of generate_image, said once or twice
+            told = bool(known["subject"]) and rng.random() < 0.5
+            if told:
+                schema = copy.deepcopy(describe(task, {**mine, "start": known["subject"]}))
+            if told or style["pictures"]:
+                mine["subject"] = known["subject"]
+    parameters: dict[str, Any] = schema["parameters"]
+    fields: dict[str, Any] = parameters.get("properties") or {}
+    if style["slim"] and task in TASKS:  # a tool of other apps may have nothing but optional arguments
+        for name in [
+            n
+            for n in fields
+            if n not in parameters.get("required", ()) and n not in ("image", "subject", "kind", "count")
+        ]:
+            if rng.random() < 0.5:
+                del fields[name]
+    for name, field in fields.items():
+        drop = style["notes"] == "none" or (style["notes"] == "some" and rng.random() < 0.5)
+        if drop and not mine.get(name) and name != "start":
+            field.pop("description", None)
+        if (
+            style["jitter"]
+            and isinstance(field.get("default"), int)
+            and not isinstance(field["default"], bool)
+            and rng.random() < 0.5
+        ):
+            field["default"] = rng.choice(
+                [
+                    v
+                    for v in (1, 3, 4, 5, 10, 12, 50, 100)
+                    if v <= field.get("maximum", 100) and v >= field.get("minimum", 0)
+                ]
+            )
+    tool = _Tool(task, schema, mine, {}, copy.deepcopy(schema))
+    if style["disguise"] and task in TASKS:
+        _disguise(tool, rng)
+    return tool
+
+
+def _disguise(tool: _Tool, rng: Random) -> None:
+    table = grammar.disguises()[tool.task]
+    shown = tool.shown
+    if rng.random() < 0.7:
+        shown["name"] = rng.choice(table["names"])
+    if rng.random() < 0.7:
+        shown["description"] = rng.choice(table["descriptions"])
+    taken = set(shown["parameters"]["properties"])
+    for name, others in table["args"].items():
+        choice = rng.choice(others)
+        if name in taken and choice not in taken and rng.random() < 0.4:
+            tool.renamed[name] = choice
+            taken.add(choice)
+    rename = tool.renamed
+    parameters = shown["parameters"]
+    parameters["properties"] = {rename.get(name, name): field for name, field in parameters["properties"].items()}
+    parameters["required"] = [rename.get(name, name) for name in parameters.get("required", ())]
+
+
+class _Writer:
+    """Writes one example for a tool list."""
+
+    def __init__(self, tools: list[_Tool], rng: Random, split: str) -> None:
+        self.tools, self.rng, self.split = tools, rng, split
+
+    def example(self) -> Example:
+        kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
+        made = getattr(self, f"_{kind}")()
+        turns = made.turns
+        if kind in ("tool", "talk", "unseen") and self.rng.random() < 0.15:
+            turns = [*self._earlier(), *turns]
+        return Example([_clean(turn) for turn in turns], made.calls, kind)
+
+    # building blocks
+
+    def _pick(self, among: list[_Tool] | None = None) -> _Tool:
+        pool = among or self.tools
+        return self.rng.choices(pool, [WEIGHTS.get(tool.task, 2) for tool in pool])[0]
+
+    def _request(self, tool: _Tool) -> Any:
+        maker = Request if tool.task in TASKS else InventedRequest
+        while True:
+            request = maker(tool.task, tool.schema, tool.known, self.rng, self.split)
+            request.make()
+            if set(request.args) <= request.tool_known:
+                return request
+
+    def _call(self, tool: _Tool, args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The call as this list wants it: the schema's order, defaults left out, names as shown."""
+        fields = tool.schema["parameters"].get("properties") or {}
+        ordered = {
+            name: args[name] for name in fields if name in args and args[name] != fields[name].get("default", _NOTHING)
+        }
+        return tool.shown["name"], {tool.renamed.get(name, name): value for name, value in ordered.items()}
+
+    def _say(self, text: str, imperative: bool = False, question: bool = False, wrap: bool = True) -> str:
+        """Wraps, punctuates and smudges what a person says."""
+        rng = self.rng
+        luck = rng.random()
+        section = ""
+        if wrap and imperative and luck < 0.55:
+            section = "imperative"
+        elif wrap and luck > 0.85:
+            section = "any"
+        if section:
+            pattern = rng.choice(sections("wrap.txt")[section])
+            if not (text.endswith(END) and not pattern.endswith("*")):
+                question = question or pattern.endswith("?")
+                text = pattern.removesuffix("?").replace("*", text, 1)
+                if section == "imperative" and rng.random() < 0.1:
+                    text = rng.choice([p for p in sections("wrap.txt")["any"] if p.endswith("*")]).replace("*", text)
+        if question:
+            text += "?" if rng.random() < 0.75 else ""
+        elif rng.random() < 0.35 and text[-1:] not in (".", "!", ":", ")", END) and " " in text:
+            text += "."
+        return noisy(text, rng)
+
+    def _single(self, tool: _Tool, wrap: bool = True) -> tuple[str, tuple[str, dict[str, Any]], Any]:
+        request = self._request(tool)
+        text = self._say(request.text, request.is_imperative, request.is_question, wrap)
+        return text, self._call(tool, request.args), request
+
+    # kinds of examples
+
+    def _tool(self) -> Example:
+        text, call, _ = self._single(self._pick())
+        return Example([Turn("user", text)], [call], "tool")
+
+    def _talk(self) -> Example:
+        text = self._talk_line()
+        return Example([Turn("user", text)], [], "talk")
+
+    def _talk_line(self) -> str:
+        rng = self.rng
+        foreign = any(tool.task not in TASKS for tool in self.tools)
+        tasks = {tool.task for tool in self.tools}
+        while True:
+            line = rng.choice(_talk_lines(self.split))
+            if foreign and _ELSEWHERE.search(line.lower()):
+                continue
+            fill = {"person": "people", "city": "cities", "language": "languages", "animal": "unknown"}
+            text = expand(
+                line,
+                rng,
+                lambda slot: (
+                    rng.choice(words(fill[slot]))
+                    if slot != "animal"
+                    else rng.choice(["cat", "dog", "bee", "whale", "frog", "owl", "horse"])
+                ),
+            )
+            if tasks & {
+                "write_code",
+                "compose_music",
+                "fill_blanks",
+                "make_sound",
+                "make_video",
+                "train_model",
+            } and re.search(r"poem|song|sing|music", text):
+                continue
+            luck = rng.random()
+            if luck < 0.08:
+                text = f"{text.rstrip('.!?')}{rng.choice(['. ', '! ', ', ', '... '])}{expand(rng.choice(_talk_lines(self.split)), rng, lambda slot: 'Tom')}"
+                if foreign and _ELSEWHERE.search(text.lower()):
+                    continue
+            elif luck < 0.16 and len(text) > 12:
+                text = f"{rng.choice(['hey, ', 'hi! ', 'well, ', 'ok, ', 'so ', 'honestly, ', 'you know, ', 'hm, ', 'by the way, ', 'tell me, ', 'please, '])}{text}"
+            elif luck < 0.2 and text[-1:] not in "?!.":
+                text += rng.choice(["!", "...", " :)", ".", "!!"])
+            return noisy(text, rng)
+
+    def _unseen(self) -> Example:
+        """A request whose tool is not in the list."""
+        here = {tool.task for tool in self.tools}
+        for cluster in CLUSTERS:
+            if here & cluster:
+                here |= cluster
+        ours = [task for task in TASKS if task not in here]
+        others = [task for task in invented_tools() if task not in here]
+        task = self.rng.choice(ours if ours and self.rng.random() < 0.65 else others)
+        tool = _show(
+            task,
+            _pick_known(self.rng),
+            {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True},
+            self.rng,
+        )
+        text, _, _ = self._single(tool)
+        return Example([Turn("user", text)], [], "unseen")
+
+    def _multi(self) -> Example:
+        rng = self.rng
+        images = [tool for tool in self.tools if tool.task == "generate_image"]
+        if images and rng.random() < 0.3:
+            return self._several_subjects(images[0])
+        parts = []
+        for _ in range(3 if rng.random() < 0.15 else 2):
+            while True:
+                request_tool = self._pick()
+                request = self._request(request_tool)
+                if (
+                    (request.is_imperative or rng.random() < 0.1)
+                    and ". " not in request.text
+                    and not request.text.endswith(END)
+                ):
+                    break
+                if rng.random() < 0.02:
+                    return self._tool()
+            parts.append((request.text, self._call(request_tool, request.args)))
+        texts, calls = [text for text, _ in parts], [call for _, call in parts]
+        pattern = rng.choice(sections("follow.txt")["joiners"])
+        if pattern.startswith("before"):
+            calls[0], calls[1] = calls[0], calls[1]
+        joined = (
+            texts[0] if len(texts) == 2 else f"{texts[0]}{rng.choice([', ', ', then ', ' and ', '. Then '])}{texts[1]}"
+        )
+        text = pattern.replace("{a}", joined).replace("{b}", texts[-1])
+        imperative = not pattern.startswith(("first", "1", "two", "I have", "before"))
+        return Example([Turn("user", self._say(text, imperative and rng.random() < 0.5))], calls, "multi")
+
+    def _several_subjects(self, tool: _Tool) -> Example:
+        """ "draw a coat and two bags" is two calls."""
+        rng = self.rng
+        parts: list[str] = []
+        calls: list[tuple[str, dict[str, Any]]] = []
+        for _ in range(3 if rng.random() < 0.3 else 2):
+            request = Request(tool.task, tool.schema, tool.known, rng, self.split)
+            while True:
+                request.args.clear()
+                request.__dict__.pop("_subject", None)
+                text = request.slot_things()
+                call = self._call(tool, request.args)
+                if set(request.args) <= request.tool_known and all(
+                    request.args["subject"] not in c[1].values() for c in calls
+                ):
+                    break
+            parts.append(text)
+            calls.append(call)
+        verb = rng.choice(
+            ["draw ", "show me ", "make ", "paint ", "give me ", "create ", "generate ", "I want ", "I'd like ", "draw me ", "sketch ", "let me see ", "I need ", "can I see ", ""]
+        )
+        imperative = verb.split(" ")[0] in ("draw", "paint", "create", "generate", "sketch", "make", "give", "show")
+        shared = ""
+        if "seed" in request.tool_known and rng.random() < 0.12:
+            seed = rng.randint(0, 999)
+            shared = rng.choice([" with seed {}", ", both with seed {}", ", seed {}", ", seed {} for each"]).format(
+                seed
+            )
+            calls = [(name, {**args, tool.renamed.get("seed", "seed"): seed}) for name, args in calls]
+        joined = (
+            grammar.listing(parts, rng)
+            if rng.random() < 0.8
+            else rng.choice([", then ", " and also ", " plus ", " as well as "]).join(parts)
+        )
+        return Example([Turn("user", self._say(verb + joined + shared, imperative))], calls, "multi")
+
+    def _result(self, tool: _Tool, args: dict[str, Any]) -> str:
+        """A tool's sentence after success."""
+        rng = self.rng
+        table = sections("follow.txt")
+        pattern = rng.choice(table.get(f"results {tool.task}") or table["results other"])
+        values = {
+            "n": str(args.get("count", args.get("frames", args.get("words", 4)))), "subject": str(args.get("subject", "")), "start": str(args.get("start", "")),
+            "end": str(args.get("end", "")), "model": str(args.get("model", rng.choice(words("modelnames")))), "seed": str(args.get("seed", rng.randint(0, 99999))),
+        }  # fmt: skip
+        return expand(pattern, rng, values.__getitem__)
+
+    def _done(self, tool: _Tool, wrap: bool = True) -> tuple[list[Turn], dict[str, Any]]:
+        """A request, its call and its result; and the request's arguments."""
+        text, call, request = self._single(tool, wrap)
+        result = self._result(tool, request.args)
+        return [Turn("user", text), Turn("assistant", calls=(call,)), Turn("tool", result, name=call[0])], request.args
+
+    def _reply(self, turns: list[Turn]) -> list[Turn]:
+        """The assistant's closing words, which repeat the result, or nothing."""
+        luck = self.rng.random()
+        return [*turns, Turn("assistant", turns[-1].text if luck < 0.8 else "Here you are.")] if luck < 0.75 else turns
+
+    def _earlier(self) -> list[Turn]:
+        """What was said before and does not matter now."""
+        if self.rng.random() < 0.5:
+            return [
+                Turn("user", self._talk_line()),
+                Turn("assistant", self.rng.choice(sections("follow.txt")["replies"])),
+            ]
+        return self._reply(self._done(self._pick())[0])
+
+    def _after(self) -> Example:
+        """The tool has answered: nothing is left to do, or the second of two tasks."""
+        if self.rng.random() < 0.3:
+            multi = self._multi()
+            if len(multi.calls) == 2:
+                (name, args), rest = multi.calls[0], multi.calls[1:]
+                tool = next(t for t in self.tools if t.shown["name"] == name)
+                back = {shown: own for own, shown in tool.renamed.items()}
+                done = [
+                    Turn("assistant", calls=((name, args),)),
+                    Turn("tool", self._result(tool, {back.get(k, k): v for k, v in args.items()}), name=name),
+                ]
+                return Example([*multi.turns, *done], rest, "after")
+        tool = self._pick()
+        turns, args = self._done(tool)
+        if tool.task == "generate_image" and self.rng.random() < 0.25:
+            error = self.rng.choice(sections("follow.txt")["errors"]).replace("{subject}", str(args.get("subject", "")))
+            turns = [*turns[:-1], Turn("tool", error, name=tool.shown["name"])]
+        return Example(turns, [], "after")
+
+    def _followup(self) -> Example:
+        rng = self.rng
+        pool = [tool for tool in self.tools if tool.task in FOLLOWS]
+        if not pool:
+            return self._tool() if rng.random() < 0.5 else self._talk_after()
+        if rng.random() < 0.15:
+            return self._talk_after()
+        tool = self._pick(pool)
+        turns, args = self._done(tool)
+        kinds = [
+            kind
+            for kind in FOLLOWS[tool.task]
+            if _ARGUMENT.get(kind, "") in ("", *tool.schema["parameters"]["properties"])
+        ]
+        kind = rng.choice(kinds)
+        if tool.task == "generate_image" and rng.random() < 0.1:
+            error = rng.choice(sections("follow.txt")["errors"]).replace("{subject}", str(args["subject"]))
+            turns, kind = [*turns[:-1], Turn("tool", error, name=tool.shown["name"])], "after_error"
+        text, args = self._change(tool, kind, args)
+        call = self._call(tool, args)
+        return Example(
+            [*self._reply(turns), Turn("user", self._say(text, question=text.endswith("?"), wrap=rng.random() < 0.3))],
+            [call],
+            "followup",
+        )
+
+    def _talk_after(self) -> Example:
+        """Thanks or chat after something was made."""
+        return Example([*self._reply(self._done(self._pick())[0]), Turn("user", self._talk_line())], [], "talk")
+
+    def _change(self, tool: _Tool, kind: str, before: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What a person says to have the last call again, changed; the new arguments.
+
+        "again", "another" and "more" drop the seed, or the same thing would come; a named change keeps all else.
+        """
+        rng = self.rng
+        args = dict(before)
+        request = Request(tool.task, tool.schema, tool.known, rng, self.split)
+        line = rng.choice(
+            [l for l in sections("follow.txt")[kind] if grammar.reserved(l) == (self.split == "dev")]
+            or sections("follow.txt")[kind]
+        )
+        if kind in ("again", "more_one", "more_n"):
+            args.pop("seed", None)
+        if kind == "more_one":
+            args["count"] = 1
+
+        def fill(slot: str) -> str:
+            if slot == "n":
+                value = rng.choice([v for v in (2, 3, 4, 5, 6, 7, 8, 10, 12) if v != args.get("count")])
+                args["count"] = value
+                return number(value, rng, loose=False)
+            if slot == "names":
+                said = request.names(plain_kind=True)
+                args.update(request.args)
+                return said
+            if slot == "one":
+                item = request.subject(avoid=str(before.get("subject", "")))
+                args["end" if kind == "change_end" else "subject"] = item.arg
+                return request.one(item) if rng.random() < 0.7 else item.one
+            name = _ARGUMENT[kind]
+            said = request.fill(_SLOT.get(kind, name))
+            args.update(request.args)
+            return said
+
+        text = expand(line, rng, fill)
+        return text.removesuffix("?") if text.endswith("?") and rng.random() < 0.3 else text, args
+
+
+_NOTHING = object()
+_ARGUMENT = {
+    "change_seed": "seed", "change_model": "model", "change_frames": "frames", "change_words": "words", "change_must": "must_include", "change_temperature": "temperature",
+    "change_style": "style", "change_prompt": "prompt", "change_letters": "starts_with", "change_kind": "kind", "more_one": "count", "more_n": "count", "change_count": "count",
+}  # fmt: skip
+_SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt"}
+FOLLOWS = {  # which changes make sense after which tool
+    "generate_image": [
+        "again",
+        "more_one",
+        "more_one",
+        "more_n",
+        "more_n",
+        "change_count",
+        "change_seed",
+        "change_model",
+        "change_subject",
+        "change_subject",
+        "change_subject",
+    ],
+    "morph_images": ["again", "change_seed", "change_model", "change_end", "change_frames"],
+    "write_text": [
+        "again",
+        "again",
+        "change_seed",
+        "change_model",
+        "change_words",
+        "change_words",
+        "change_must",
+        "change_temperature",
+        "change_style",
+        "change_prompt",
+    ],
+    "invent_names": [
+        "again",
+        "more_n",
+        "more_n",
+        "change_count",
+        "change_seed",
+        "change_model",
+        "change_letters",
+        "change_letters",
+        "change_kind",
+    ],
+}
+
+
+def _talk_lines(split: str) -> list[str]:
+    lines = sections("talk.txt")[""]
+    return [line for line in lines if grammar.reserved(line) == (split == "dev")]
+
+
+def _clean(turn: Turn) -> Turn:
+    return Turn(turn.role, grammar.plain(turn.text), turn.calls, turn.name)

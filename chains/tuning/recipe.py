@@ -1,0 +1,349 @@
+"""The LoRA recipe: teaches the embedded LLM to call tools, in one command that fits two CPU cores.
+
+    python -m chains.tuning make --count 20            # look at examples
+    python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
+
+LoRA of rank 16 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
+budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
+(`chains.tuning.maker`). A checkpoint in `OUT/checkpoint` lets `--resume` go on from the same step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+RANK, ALPHA = 16, 32
+DEV_SEED = 20_001  # the dev set is the same whatever the training's seed
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on besides the code."""
+
+    seed: int = 0
+    minutes: float = 45.0  # wall-clock budget of training, all sittings together; used unless steps is set
+    steps: int = 0  # step budget; 0: by the clock
+    learning_rate: float = 1e-3
+    warmup: float = 0.03  # share of the budget
+    clip: float = 1.0  # gradient norm
+    pack_tokens: int = 2000  # longest training sequence
+    checkpoint_minutes: float = 4.0
+    dev_groups: int = 8
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    examples: int = 0
+    tokens: int = 0
+
+
+class Trainer:
+    """One training run in `out`; `base` is a folder with a transformers model and its tokenizer."""
+
+    def __init__(self, base: Path, out: Path, recipe: Recipe) -> None:
+        import torch
+        from accelerate import Accelerator
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from chains.tuning.packing import use_lean_lora, use_packed_attention
+        from chains.weights import quiet
+
+        self.base, self.out, self.recipe = base, out, recipe
+        self.progress = Progress()
+        self.accelerator = Accelerator()
+        torch.manual_seed(recipe.seed)  # LoRA's A matrices; nothing else here draws from torch
+        with quiet():
+            self.tokenizer = AutoTokenizer.from_pretrained(base)
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+        use_packed_attention(model)
+        config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM")
+        self.model = get_peft_model(model, config).to(self.accelerator.device)
+        use_lean_lora(self.model)
+        self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+        )
+
+    def train(self) -> dict[str, Any]:
+        """Trains to the budget, saves the adapter and returns the dev figures."""
+        import torch
+
+        from chains.tuning.maker import Maker
+        from chains.tuning.packing import make_pack, pack_loss
+
+        maker = Maker(self.recipe.seed)
+        saved = started = time.monotonic()
+        before = self.progress.seconds
+        loss_mean = 0.0
+        while (share := self._share()) < 1.0:
+            group = maker.group(self.progress.step)
+            pack = make_pack(self.tokenizer, group, self.recipe.pack_tokens).to(self.accelerator.device)
+            rate = self.recipe.learning_rate * min(
+                1.0, (share + 1e-3) / self.recipe.warmup, (1.0 - share) / (1.0 - self.recipe.warmup)
+            )
+            for settings in self.optimizer.param_groups:
+                settings["lr"] = rate
+            loss = pack_loss(self.model, pack)
+            self.accelerator.backward(loss)
+            torch.nn.utils.clip_grad_norm_(self.trained.values(), self.recipe.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+            value = loss.item()
+            loss_mean = value if loss_mean == 0.0 else 0.95 * loss_mean + 0.05 * value
+            done = self.progress
+            done.step += 1
+            done.examples += len(pack.examples)
+            done.tokens += pack.ids.shape[1]
+            now = time.monotonic()
+            done.seconds = before + now - started
+            print(
+                f"\rstep {done.step}  {100 * self._share():.1f} %  loss {loss_mean:.4f}  {done.examples} examples  "
+                f"{done.tokens / done.seconds:.0f} tokens/s  {done.seconds / 60:.1f} min ",
+                end="" if done.step % 10 else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+            if now - saved > 60 * self.recipe.checkpoint_minutes:
+                self.save_checkpoint()
+                saved = time.monotonic()
+        print(file=sys.stderr)
+        self.save_checkpoint()
+        figures = self.dev()
+        self.save_adapter(figures)
+        return figures
+
+    def _share(self) -> float:
+        """How much of the budget is used, 0 to 1."""
+        if self.recipe.steps:
+            return self.progress.step / self.recipe.steps
+        return self.progress.seconds / (60 * self.recipe.minutes)
+
+    def dev(self) -> dict[str, Any]:
+        """Share of dev examples, from frames that no training example uses, whose every target token is likeliest.
+
+        `decision` counts the first token alone: a tool's or `no tool`'s. Teacher-forced, so a little kinder than use.
+        """
+        import torch
+
+        from chains.tuning.maker import Maker
+        from chains.tuning.packing import make_pack, right_answers, target_logits
+
+        right: dict[str, list[bool]] = {}
+        first: list[bool] = []
+        with torch.inference_mode():
+            for index in range(self.recipe.dev_groups):
+                group = Maker(DEV_SEED, "dev").group(index)
+                pack = make_pack(self.tokenizer, group, 2 * self.recipe.pack_tokens).to(self.accelerator.device)
+                exact, decided = right_answers(target_logits(self.model, pack), pack)
+                first += decided
+                for example, good in zip(pack.examples, exact, strict=True):
+                    right.setdefault(example.kind, []).append(good)
+        every = [good for kind in right.values() for good in kind]
+        kinds = {
+            kind: {"exact": round(sum(good) / len(good), 4), "n": len(good)} for kind, good in sorted(right.items())
+        }
+        return {
+            "exact": round(sum(every) / len(every), 4),
+            "decision": round(sum(first) / len(first), 4),
+            "n": len(every),
+            "kinds": kinds,
+        }
+
+    def save_checkpoint(self) -> None:
+        """Weights, optimiser and progress; each file is replaced whole, the progress last."""
+        from safetensors.torch import save_file
+
+        folder = self.out / "checkpoint"
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in self.trained.items()}
+        for name, p in self.trained.items():
+            for key, value in self.optimizer.state.get(p, {}).items():
+                tensors[f"{key}.{name}"] = value.detach().cpu().contiguous()
+        save_file(
+            tensors,
+            folder / "state.new",
+            metadata={"progress": json.dumps(asdict(self.progress)), "recipe": json.dumps(asdict(self.recipe))},
+        )
+        os.replace(folder / "state.new", folder / "state.safetensors")
+
+    def load_checkpoint(self) -> None:
+        """Goes on from `OUT/checkpoint`. Raises ValueError if there is none that fits."""
+        import torch
+        from safetensors import safe_open
+
+        file = self.out / "checkpoint" / "state.safetensors"
+        if not file.is_file():
+            raise ValueError(f"there is no checkpoint in {file.parent}; leave --resume out to start anew")
+        with safe_open(file, "pt") as stored, torch.no_grad():
+            recipe = json.loads(stored.metadata()["recipe"])
+            for key in ("seed", "pack_tokens"):
+                if recipe[key] != getattr(self.recipe, key):
+                    raise ValueError(
+                        f"the checkpoint was made with {key}={recipe[key]}, not {getattr(self.recipe, key)}; use that or another --out"
+                    )
+            self.progress = Progress(**json.loads(stored.metadata()["progress"]))
+            kept = set(stored.keys())
+            for name, p in self.trained.items():
+                p.copy_(stored.get_tensor(f"weight.{name}"))
+                keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in kept]
+                if keys:
+                    self.optimizer.state[p] = {
+                        key: stored.get_tensor(f"{key}.{name}").to(p.device if key != "step" else "cpu") for key in keys
+                    }
+
+    def save_adapter(self, figures: dict[str, Any]) -> None:
+        """The adapter in peft's format (bf16), what it was made from and with, and its card."""
+        import torch
+        from safetensors.torch import save_file
+
+        from chains.weights import SOURCE_FILE, base_sha256
+
+        self.out.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            name.replace(".default.", "."): p.detach().to("cpu", torch.bfloat16).contiguous()
+            for name, p in self.trained.items()
+        }
+        save_file(tensors, self.out / "adapter_model.safetensors", metadata={"format": "pt"})
+        config = self.model.peft_config["default"].to_dict()
+        modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in tensors})
+        keep = {
+            "r": RANK,
+            "lora_alpha": ALPHA,
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "task_type": "CAUSAL_LM",
+            "peft_type": "LORA",
+        }
+        config = {
+            key: str(config[key]) if key == "peft_version" else keep.get(key)
+            for key in (*keep, "peft_version")
+            if key in config or key in keep
+        }
+        config |= {
+            "target_modules": modules,
+            "base_model_name_or_path": "SmolLM2-135M-Instruct",
+            "inference_mode": True,
+        }
+        (self.out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+        note = {
+            "base_sha256": base_sha256(self.base),
+            "recipe": asdict(self.recipe),
+            **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
+            "minutes": round(self.progress.seconds / 60, 1),
+            "dev": figures,
+        }
+        (self.out / SOURCE_FILE).write_text(json.dumps(note, indent=2) + "\n")
+        (self.out / "README.md").write_text(_card(note))
+
+
+def _card(note: dict[str, Any]) -> str:
+    kinds = "\n".join(
+        f"| {kind} | {100 * row['exact']:.1f} % | {row['n']} |" for kind, row in note["dev"]["kinds"].items()
+    )
+    command = f"python -m chains.tuning train --minutes {note['recipe']['minutes']:g} --seed {note['recipe']['seed']} --out DIR"
+    return f"""---
+license: apache-2.0
+base_model: HuggingFaceTB/SmolLM2-135M-Instruct
+library_name: peft
+---
+# Tool-calling adapter for SmolLM2-135M-Instruct
+
+LoRA (rank {RANK}, alpha {ALPHA}, all linear layers, bf16) that teaches the model to read a tool list and to answer with
+`name {{"arg":value}}` lines or `no tool`, in the format of `chains/prompting.py`. Plain talk is the base model's,
+without the adapter. Bound to its base by the sha256 in `artwright.json`.
+
+Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps, {note["tokens"]:,} tokens), none seen
+twice, all from `chains/tuning/phrases` (MIT, written for this project): `{command}`.
+
+| dev examples (frames kept out of training) | all target tokens right | n |
+|---|---|---|
+{kinds}
+| all | {100 * note["dev"]["exact"]:.1f} % | {note["dev"]["n"]} |
+
+Requests are in English; arguments are copied in any script. Limits: it is a small model, so long chains of tasks and
+far-fetched wordings fail now and then; the confidence that comes with each call says when to doubt it.
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m chains.tuning", description="Teach the embedded LLM to call tools."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="print made examples")
+    make.add_argument("--count", type=int, default=20, help="how many (default 20)")
+    make.add_argument("--seed", type=int, default=0)
+    make.add_argument("--split", choices=("train", "dev"), default="train")
+    make.add_argument("--json", action="store_true", help="one JSON line an example")
+    train = commands.add_parser("train", help="train the adapter")
+    train.add_argument("--out", type=Path, required=True, help="folder of the adapter and its checkpoint")
+    train.add_argument("--minutes", type=float, default=Recipe.minutes, help="wall-clock budget (default 45)")
+    train.add_argument("--steps", type=int, default=0, help="step budget in its place")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--lr", type=float, default=Recipe.learning_rate, help="peak learning rate")
+    train.add_argument("--pack-tokens", type=int, default=Recipe.pack_tokens, help="longest training sequence")
+    train.add_argument("--base", type=Path, help="folder of another base model")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    args = parser.parse_args(arguments)
+    if args.command == "make":
+        _print_examples(args.count, args.seed, args.split, args.json)
+        return
+    try:
+        if args.minutes <= 0 or args.steps < 0:
+            raise ValueError("--minutes must be above 0 and --steps not below it")
+        recipe = Recipe(
+            seed=args.seed, minutes=args.minutes, steps=args.steps, learning_rate=args.lr, pack_tokens=args.pack_tokens
+        )
+        from chains.weights import embedded_base
+
+        trainer = Trainer(args.base or embedded_base(), args.out, recipe)
+        if args.resume:
+            trainer.load_checkpoint()
+        print(json.dumps(trainer.train()))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _print_examples(count: int, seed: int, split: str, as_json: bool) -> None:
+    from chains.prompting import call_line
+    from chains.tuning.maker import Maker
+    from chains.tuning.packing import answer_text
+
+    shown = 0
+    for group in Maker(seed, split).groups(examples=8):
+        for example in group.examples:
+            if shown == count:
+                return
+            shown += 1
+            if as_json:
+                turns = [asdict(turn) for turn in example.turns]
+                print(
+                    json.dumps(
+                        {"turns": turns, "calls": example.calls, "kind": example.kind, "tools": group.tools},
+                        ensure_ascii=False,
+                    )
+                )
+                continue
+            print(f"--- {example.kind}; tools: {', '.join(tool['name'] for tool in group.tools)}")
+            for turn in example.turns:
+                said = turn.text or "; ".join(call_line(name, args) for name, args in turn.calls)
+                print(f"{turn.role:>10}: {said}")
+            print(f"        -> {answer_text(example).strip()}")

@@ -1,0 +1,307 @@
+"""The contract of a generator, and how to write one.
+
+A family is one file in `generators/` (or an installed package's entry point in the group `artwright.generators`) with
+a subclass of `Generator`. This is a whole one, of no use but complete; everything else (command line, tools, studio,
+contract tests) follows from it:
+
+    class Echo(Generator):
+        family = "echo"
+        medium = "text"
+        tasks = frozenset({"write_text"})
+
+        @dataclass
+        class Config:
+            words: int = 10  # how many words it remembers, 1 to 1000
+
+        @classmethod
+        def fit(cls, splits, config, run):
+            model = cls()
+            model.info = ModelInfo.of(cls, splits, config)
+            model.memory = splits.train.text.split()[: config.words]
+            return model
+
+        def draw(self, request, *, seed, cancel):
+            yield " ".join(self.memory[: request.args.get("words", 5)])
+
+        def score(self, split):
+            ...
+        def state(self):
+            return {"memory": np.frombuffer(" ".join(self.memory).encode(), np.uint8)}
+        @classmethod
+        def from_state(cls, info, state):
+            ...
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.core import checkpoint
+from generators.core.errors import Cancelled, CheckpointError, RequestError
+from generators.data.splits import Images, Source, Splits, Texts
+
+if TYPE_CHECKING:
+    from generators.core.artifact import Artifact
+    from generators.core.training import Run
+
+Medium = Literal["text", "code", "image", "music", "sound", "video"]
+
+# The one metric (lower is better) by which `auto` ranks the models that serve a task.
+TASK_METRICS: dict[str, str] = {
+    "generate_image": "frechet_distance",
+    "morph_images": "neg_elbo_nats",
+    "vary_image": "neg_elbo_nats",
+    "write_text": "nats_per_char",
+    "invent_names": "nats_per_char",
+}
+
+
+class Cancel:
+    """A switch that stops long work from another thread; `check()` raises `Cancelled` once it is set."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Ask for the stop."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the stop was asked for."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the stop was asked for."""
+        if self._event.is_set():
+            raise Cancelled
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a generator: the tool's name and its arguments, without those left at `auto` or none."""
+
+    task: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """A sign of life between artifacts: what is being made, and how far it is (`done` of `total`)."""
+
+    message: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured figure: `metric` (unit in its name), `value`, on which data (`fashion-mnist:test`), over `n` scored
+    units.
+    """
+
+    metric: str
+    value: float
+    data: str
+    n: int
+
+
+@dataclass
+class ModelInfo:
+    """What `config.json` says of a trained model, so that it can be listed and chosen without loading it."""
+
+    name: str
+    family: str
+    medium: str
+    tasks: list[str]
+    kinds: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    data: str = "unknown"
+    data_sha256: str = ""
+    licence: str = "unknown"
+    parameters: int = 0
+    scores: list[Score] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @classmethod
+    def of(cls, generator: type[Generator], splits: Splits[Any], config: Any, seed: int = 0) -> ModelInfo:
+        """The information of a model of class `generator` that was trained on `splits` with `config`."""
+        source: Source = splits.source
+        return cls(
+            name="",
+            family=generator.family,
+            medium=generator.medium,
+            tasks=sorted(generator.tasks),
+            kinds=sorted(generator.kinds),
+            labels=list(splits.train.names),
+            data=source.name,
+            data_sha256=source.sha256,
+            licence=source.licence,
+            config=asdict(config),
+            versions=checkpoint.versions(),
+            seed=seed,
+        )
+
+
+class Generator(ABC):
+    """A trainable model of one family; see the module's docstring for a whole example.
+
+    Class attributes: `family` as `artwright train` names it, `kinds` the wider names it answers to (`gan`, `hybrid`,
+    `transformer`), `medium` of its artifacts, `tasks` it serves (tool names), `Config` a dataclass of its options.
+    """
+
+    family: ClassVar[str]
+    kinds: ClassVar[frozenset[str]] = frozenset()
+    medium: ClassVar[Medium]
+    tasks: ClassVar[frozenset[str]]
+    Config: ClassVar[type[Any]]
+
+    info: ModelInfo
+    weights_sha256: str = ""  # of model.safetensors, known once the model was saved or loaded
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, splits: Splits[Any], config: Any, run: Run) -> Self:
+        """Train on `splits.train`, choosing on `splits.val`, within `run`'s budget. Raises `Cancelled` when stopped."""
+
+    @abstractmethod
+    def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[Any]:
+        """The contents of the artifacts that `request` asks for, one after the other, or `Partial`s between them.
+
+        Sample i depends on (seed, i) alone: use `rng(seed, i)` or `torch_rng(seed, i)`, and compute each sample in the
+        same shape of batch, since a matrix product's bits depend on it. Image contents are (H, W) or (H, W, 3) uint8,
+        text contents str. Raises `RequestError` for arguments it cannot serve.
+        """
+
+    @abstractmethod
+    def score(self, split: Any) -> dict[str, float]:
+        """Exact held-out loss over the whole split: figures with their unit in the name, and `n`, the units scored."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The arrays that make the model, for `model.safetensors`."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
+        """The model back from `state()` and its information. Raises `CheckpointError` where they do not fit."""
+
+    def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
+        """`count` raw samples for evaluation, in any batch size.
+
+        Images: `images` (N, H, W) or (N, H, W, 3) uint8 and `labels` (N,) int64 in the data set's own numbering, all
+        labels in turn unless `label` is given. Text: `texts` (N,) str.
+        """
+        raise RequestError(f"{self.info.name or self.family} has no raw samples to give.")
+
+    def card_notes(self) -> str:
+        """A paragraph for the model card on what is particular to this family (Markdown)."""
+        return ""
+
+    def generate(self, request: Request, *, seed: int, cancel: Cancel | None = None) -> Iterator[Artifact | Partial]:
+        """Serve `request` with `seed`: artifacts with their provenance, in order, and `Partial`s between them."""
+        from generators.core.artifact import artifact_of
+
+        if request.task not in self.tasks:
+            raise RequestError(
+                f"{self.info.name} does not serve {request.task}; it serves {', '.join(sorted(self.tasks))}."
+            )
+        cancel = cancel or Cancel()
+        index = 0
+        for content in self.draw(request, seed=seed, cancel=cancel):
+            cancel.check()
+            if isinstance(content, Partial):
+                yield content
+            else:
+                yield artifact_of(self, content, request, seed, index)
+                index += 1
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model to `folder` (all of it or nothing): config.json, model.safetensors, README.md.
+
+        Returns the folder.
+        """
+        folder = Path(folder)
+        self.info.name = self.info.name or folder.name
+        self.info.tasks = sorted(self.tasks)
+        self.weights_sha256 = checkpoint.write(folder, asdict(self.info), self.state(), card(self))
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path) -> Self:
+        """A trained model by name or folder. Raises `CheckpointError` for one that is damaged or of another family."""
+        from generators import find
+
+        folder = find(name_or_folder)
+        info = read_info(folder)
+        if info.family != cls.family:
+            raise _unusable(folder, f"is of the family {info.family}, not {cls.family}")
+        model = cls.from_state(info, checkpoint.read_tensors(folder))
+        model.info = info
+        model.weights_sha256 = checkpoint.sha256(folder / checkpoint.WEIGHTS)
+        return model
+
+
+def _unusable(folder: Path, problem: str) -> CheckpointError:
+    """The one sentence for a model folder that cannot be used."""
+    return CheckpointError(f"The model in {folder} {problem}; train it again or remove the folder.")
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """The information in a model folder's config.json. Raises `CheckpointError`."""
+    config = checkpoint.read_config(folder)
+    try:
+        scores = [Score(**score) for score in config.pop("scores", [])]
+        info = ModelInfo(**config, scores=scores)
+    except TypeError as error:
+        raise _unusable(folder, f"has a config.json with wrong entries ({error})") from error
+    info.name = folder.name if not info.name else info.name
+    return info
+
+
+def rng(seed: int, index: int = 0) -> np.random.Generator:
+    """The random generator of sample `index` of a request with `seed`."""
+    return np.random.default_rng([seed, index])
+
+
+def torch_rng(seed: int, index: int = 0) -> Any:
+    """Like `rng`, a `torch.Generator` on the CPU."""
+    import torch
+
+    mixed = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) & (2**63 - 1)
+    return torch.Generator().manual_seed(mixed)
+
+
+def card(model: Generator) -> str:
+    """The model card (Markdown) of a trained model, from its information alone: no figure that was not measured."""
+    info = model.info
+    rows = "\n".join(f"| {s.metric} | {s.value:.4g} | {s.data} | {s.n:,} |" for s in info.scores)
+    scores = f"| metric | value | data | n |\n|---|---|---|---|\n{rows}" if rows else "Not measured yet."
+    options = "\n".join(f"- `{key}`: {value}" for key, value in info.config.items())
+    parts = [
+        f"# {info.name}",
+        f"A `{info.family}` model ({info.medium}) that serves {', '.join(f'`{t}`' for t in info.tasks)}. "
+        f"{info.parameters:,} parameters.",
+        model.card_notes(),
+        f"## Data\n\n{info.data}, licence {info.licence}"
+        + (f", sha256 `{info.data_sha256[:16]}`" if info.data_sha256 else "")
+        + (f".\n\nLabels: {', '.join(info.labels)}." if info.labels else "."),
+        f"## Held-out figures\n\n{scores}",
+        f"## Options\n\nseed {info.seed}\n\n{options}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+__all__ = [
+    "TASK_METRICS", "Cancel", "Generator", "Images", "Medium", "ModelInfo", "Partial", "Request", "Score", "Splits",
+    "Texts", "card", "read_info", "rng", "torch_rng",
+]  # fmt: skip

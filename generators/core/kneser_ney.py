@@ -1,0 +1,389 @@
+"""Interpolated modified Kneser-Ney smoothing over any alphabet, with counts in sorted arrays.
+
+Unusual here: n-grams are not strings but nodes of a trie held in arrays, one level a length. A node's key is
+`parent * base + symbol`; keys are sorted, so a whole text is looked up with one `searchsorted` a level, and a node's
+children lie side by side, so the next symbol's distribution is a few slices.
+
+Chen & Goodman 1999, eq. 27 to 29, with three discounts a level from its counts of counts and, below the highest order,
+the number of distinct symbols before an n-gram in place of its count. The recursion ends in a uniform distribution
+over the alphabet, of which symbol 0 stands for everything never seen. Sequences may begin with a start symbol (a
+number of the alphabet's size or more), which is only ever context; n-grams that begin with one keep their plain count,
+since nothing stands before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.core.errors import CheckpointError
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_Table = tuple[Floats, list[tuple[Any, Any, Any, Any]]]  # see KneserNey._lookups
+UNKNOWN = 0
+MARGIN = 0.05  # a discount stays this far from 0 and from the count it is taken off, whatever the counts of counts say
+
+
+@dataclass
+class Level:
+    """All n-grams of one length, sorted by (parent, symbol).
+
+    symbols, counts, weights: one a node. first: (parents + 1,) where each parent's children begin.
+    removed, backoff: one a parent. weights are the discounted probabilities (eq. 27's first term); backoff is the
+    share that the lower order gets, 1 minus the sum of the children's weights.
+    """
+
+    symbols: Ints
+    first: Ints
+    counts: Ints
+    removed: Ints
+    discounts: Floats  # (3,) for counts of 1, of 2, of 3 and more
+    keys: Ints
+    weights: Floats
+    backoff: Floats
+
+    @classmethod
+    def of(cls, symbols: Ints, children: Ints, counts: Ints, removed: Ints, discounts: Floats, base: int) -> Self:
+        """A level from what is stored of it; `children` and `removed` have one entry a parent."""
+        first = np.concatenate([[0], np.cumsum(children)]).astype(np.int64)
+        parents = np.repeat(np.arange(len(children)), children)
+        totals = np.bincount(parents, weights=counts, minlength=len(children)) + removed
+        off = np.concatenate([[0.0], discounts])[np.minimum(counts, 3)]
+        weights = ((counts - off) / np.maximum(totals, 1)[parents]).astype(np.float64)
+        backoff: Floats = 1.0 - np.bincount(parents, weights=weights, minlength=len(children))
+        return cls(symbols, first, counts, removed, discounts, parents * base + symbols, weights, backoff)
+
+    @property
+    def parents(self) -> Ints:
+        """Each node's parent: (N,)."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    def find(self, keys: Ints) -> Ints:
+        """The nodes with `keys`, -1 where there is none: (N,)."""
+        at = np.searchsorted(self.keys, keys)
+        at[at == len(self.keys)] = 0
+        return np.where(self.keys[at] == keys, at, -1) if len(self.keys) else np.full(len(keys), -1)
+
+    def child(self, parent: int, symbol: int) -> int:
+        """One node's child, -1 if there is none."""
+        start, stop = self.first[parent], self.first[parent + 1]
+        at = start + int(np.searchsorted(self.symbols[start:stop], symbol))
+        return int(at) if at < stop and self.symbols[at] == symbol else -1
+
+
+@dataclass
+class _Grams:
+    """The n-grams of one length in sorted order; one entry a n-gram."""
+
+    symbols: Ints  # the last one
+    begins: Ints  # the first one
+    parents: Ints  # node of the n-gram without its last symbol
+    suffixes: Ints  # node of the n-gram without its first symbol
+    counts: Ints
+
+
+def _grams(sequence: Ints, size: int, starts: int, order: int, check: Callable[[], None]) -> Iterator[_Grams]:
+    """Count all n-grams of length 1 to `order` that have no start symbol after their first place.
+
+    As many symbols as fit one int64 are packed into a key and sorted at once; each shorter n-gram is then a prefix of
+    sorted keys. Digit 0 stands for "past the end", so that a gram that ends there is told from its prefix.
+    """
+    base, total = size + starts + 1, len(sequence)
+    starting = np.append(np.flatnonzero(sequence >= size), total)
+    room = starting[np.searchsorted(starting, np.arange(total), side="right")] - np.arange(total)
+    digits = np.append(sequence + 1, np.zeros(order, dtype=np.int64))
+    node = np.zeros(total + 1, dtype=np.int64)  # of the n-gram that begins at each place
+    at, n = np.arange(total), 0
+    while n < order:
+        check()
+        key = node[at]
+        width = min(order - n, max(1, int((62 - np.log2(key.max(initial=0) + 1)) / np.log2(base))))
+        for place in range(n, n + width):
+            key = key * base + np.where(place < room[at], digits[at + place], 0)
+        by = np.argsort(key)
+        key, at = key[by], at[by]
+        for left in range(width - 1, -1, -1):
+            check()
+            n += 1
+            prefix = key // base**left
+            whole = prefix % base > 0
+            new = whole.copy()
+            new[1:] &= prefix[1:] != prefix[:-1]
+            ids = np.cumsum(new) - 1
+            first = at[new]
+            longer = np.full(total + 1, -1, dtype=np.int64)
+            longer[at[whole]] = ids[whole]
+            yield _Grams(
+                symbols=prefix[new] % base - 1,
+                begins=sequence[first],
+                parents=node[first],
+                suffixes=node[first + 1] if n > 1 else np.zeros_like(first),
+                counts=np.bincount(ids[whole], minlength=len(first)),
+            )
+            node = longer
+        at = at[whole]
+
+
+def discounts_of(counts: Ints) -> Floats:
+    """(3,) the discounts of counts 1, 2 and 3 or more from the counts of counts (Chen & Goodman 1999, eq. 26)."""
+    n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
+    y = n[1] / (n[1] + 2 * n[2]) if n[1] else 0.5
+    found = []
+    for k in (1, 2, 3):
+        estimate = k - (k + 1) * y * n[k + 1] / n[k] if n[k] and n[k + 1] else y * k
+        found.append(min(max(estimate, MARGIN), k - MARGIN))
+    return np.asarray(found)
+
+
+class KneserNey:
+    """An n-gram model. `size`: the alphabet's size, unknown included; `starts`: how many start symbols follow it."""
+
+    def __init__(self, size: int, starts: int, levels: list[Level], unknown: float | None = None) -> None:
+        self.size, self.starts, self.levels = size, starts, levels
+        self.floor = np.full(size, 1.0 / size)  # order 0
+        self.unknown = 1.0 / size if unknown is None else unknown
+        if size > 1:
+            self.floor[:] = (1.0 - self.unknown) / (size - 1)
+            self.floor[UNKNOWN] = self.unknown
+
+    @property
+    def order(self) -> int:
+        """The longest n-gram's length."""
+        return len(self.levels)
+
+    @property
+    def nodes(self) -> int:
+        """How many counts are stored."""
+        return sum(len(level.symbols) for level in self.levels)
+
+    @classmethod
+    def fit(
+        cls,
+        sequence: NDArray[Any],
+        *,
+        size: int,
+        starts: int,
+        order: int,
+        max_nodes: int = 0,
+        unknown: float | None = None,
+        discounts: Floats | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """Count `sequence`, (N,) integers in [0, size + starts); every start symbol begins a new sequence.
+
+        `max_nodes` > 0 prunes (see `_prune`). `unknown`: order 0's probability of symbol 0, uniform if None.
+        `discounts`: (order, 3), estimated from the counts of counts if None. `check` is called now and then and may
+        raise.
+        """
+        grams = list(_grams(np.asarray(sequence, dtype=np.int64), size, starts, order, check))
+        levels = []
+        for n, gram in enumerate(grams, start=1):
+            counts = gram.counts
+            if n < order:  # below the highest order: how many different symbols stand before it
+                before = np.bincount(grams[n].suffixes, minlength=len(counts))
+                counts = np.where(gram.begins >= size, counts, before)
+            counts = np.where(gram.symbols >= size, 0, counts)  # a start symbol is never predicted
+            children = np.bincount(gram.parents, minlength=1 if n == 1 else len(grams[n - 2].counts))
+            off = discounts_of(counts[counts > 0]) if discounts is None else discounts[n - 1]
+            levels.append(Level.of(gram.symbols, children, counts, np.zeros_like(children), off, size + starts))
+        model = cls(size, starts, levels, unknown)
+        if max_nodes and model.nodes > max_nodes:
+            model._prune(max_nodes, grams)
+        return model
+
+    def tune(self, sequence: NDArray[Any], rounds: int = 16) -> Floats:
+        """The discounts, (order, 3), that suit the held-back `sequence` best, by Rprop (Riedmiller & Braun 1993).
+
+        Estimates from the counts of counts take the next text for a sample of the same text, and discount too little.
+        """
+        table = self._lookups(np.asarray(sequence, dtype=np.int64))
+        limits = np.asarray([1.0, 2.0, 3.0])
+        discounts = np.stack([level.discounts for level in self.levels])
+        logits = np.log(discounts / (limits - discounts))
+        best, least = discounts, np.inf
+        steps, before = np.full(logits.shape, 0.2), np.zeros(logits.shape)
+        for _ in range(rounds):
+            discounts = np.clip(limits / (1.0 + np.exp(-logits)), MARGIN, limits - MARGIN)
+            loss, slopes = self._loss_and_slopes(table, discounts)
+            if loss < least:
+                best, least = discounts, loss
+            slopes *= discounts * (1.0 - discounts / limits)
+            steps = np.clip(steps * np.where(slopes * before >= 0, 1.2, 0.5), 1e-3, 1.0)
+            logits, before = logits - steps * np.sign(slopes), slopes
+        return best
+
+    def _lookups(self, sequence: Ints) -> _Table:
+        """Order 0's probabilities, and for each level where its contexts occur: place, count, (N1, N2, N3+), total."""
+        tables = []
+        for level, (at, contexts, nodes) in zip(self.levels, self._walk(sequence), strict=True):
+            parents, kinds = level.parents, np.minimum(level.counts, 3)
+            sizes = [np.bincount(parents, weights=kinds == k, minlength=len(level.first) - 1) for k in (1, 2, 3)]
+            totals = np.bincount(parents, weights=level.counts, minlength=len(level.first) - 1) + level.removed
+            known = totals[contexts] > 0
+            at, contexts, nodes = at[known], contexts[known], nodes[known]
+            counts = np.where(nodes >= 0, level.counts[nodes], 0)
+            tables.append((at, counts, np.stack(sizes, axis=1)[contexts], totals[contexts]))
+        scored = sequence < self.size
+        return np.where(scored, self.floor[np.where(scored, sequence, 0)], 1.0), tables
+
+    def _loss_and_slopes(
+        self, table: _Table, discounts: Floats
+    ) -> tuple[float, Floats]:
+        """Mean nats with `discounts` in place of the model's, and their gradient, (order, 3)."""
+        p = table[0].copy()
+        passed = []
+        for (at, counts, sizes, totals), off in zip(table[1], discounts, strict=True):
+            backoff, lower = sizes @ off / totals, p[at]
+            p[at] = (counts - np.concatenate([[0.0], off])[np.minimum(counts, 3)]) / totals + backoff * lower
+            passed.append((lower, backoff))
+        slopes = np.zeros_like(discounts)
+        upstream = -1.0 / (p * len(p))
+        for n in range(self.order - 1, -1, -1):
+            (at, counts, sizes, totals), (lower, backoff) = table[1][n], passed[n]
+            here = upstream[at] / totals
+            taken = np.bincount(np.minimum(counts, 3), weights=here, minlength=4)[1:]
+            slopes[n] = (here * lower) @ sizes - taken
+            upstream[at] *= backoff
+        return float(-np.log(p).mean()), slopes
+
+    def _prune(self, max_nodes: int, grams: list[_Grams]) -> None:
+        """Keep the `max_nodes` n-grams whose loss would cost the training text the most nats.
+
+        An n-gram's cost is its plain count times the change of its log probability when its weight goes to the lower
+        order (weighted difference: Seymore & Rosenfeld 1996); a node with a kept child stays. Single symbols all stay.
+        """
+        base = self.size + self.starts
+        below = np.where(
+            self.levels[0].symbols < self.size, self.floor[np.minimum(self.levels[0].symbols, self.size - 1)], 0.0
+        )
+        probability = self.levels[0].weights + self.levels[0].backoff[0] * below
+        costs = [np.full(len(self.levels[0].symbols), np.inf)]
+        for level, gram in zip(self.levels[1:], grams[1:], strict=True):
+            lower, backoff = probability[gram.suffixes], level.backoff[gram.parents]
+            probability = level.weights + backoff * lower
+            costs.append(gram.counts * np.log(probability / ((backoff + level.weights) * lower)))
+        for upper, lower_cost in zip(range(len(costs) - 1, 0, -1), reversed(costs[:-1]), strict=True):
+            np.maximum.at(lower_cost, self.levels[upper].parents, costs[upper])
+        every = np.concatenate(costs)
+        limit = np.partition(every, len(every) - max_nodes)[len(every) - max_nodes]
+        parent_stays = np.ones(1, dtype=bool)
+        for n, (level, cost) in enumerate(zip(self.levels, costs, strict=True)):
+            stays = cost > limit if n else np.ones(len(cost), dtype=bool)
+            gone = np.bincount(level.parents, weights=level.counts * ~stays, minlength=len(parent_stays))
+            children = np.bincount(level.parents[stays], minlength=len(parent_stays))[parent_stays]
+            removed = (level.removed + gone.astype(np.int64))[parent_stays]
+            self.levels[n] = Level.of(
+                level.symbols[stays], children, level.counts[stays], removed, level.discounts, base
+            )
+            parent_stays = stays
+
+    def _walk(self, sequence: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """For each level, where a symbol's context of that length is known: place, context node, n-gram node or -1."""
+        base, node = self.size + self.starts, np.zeros(len(sequence), dtype=np.int64)
+        for n, level in enumerate(self.levels, start=1):
+            context = node[: max(len(sequence) - n + 1, 0)]  # the n - 1 symbols that begin here
+            last = sequence[n - 1 :]
+            at = np.flatnonzero(context >= 0)
+            grams = level.find(context[at] * base + last[at])
+            node = np.full(len(context), -1, dtype=np.int64)
+            node[at] = grams
+            said = last[at] < self.size
+            yield at[said] + n - 1, context[at[said]], grams[said]
+
+    def log_probs(self, sequence: NDArray[Any]) -> Floats:
+        """(N,) nats: log p(symbol | the symbols before it, back to its start symbol); 0 at the start symbols."""
+        sequence = np.asarray(sequence, dtype=np.int64)
+        scored = sequence < self.size
+        p = np.where(scored, self.floor[np.where(scored, sequence, 0)], 1.0)
+        for level, (at, contexts, nodes) in zip(self.levels, self._walk(sequence), strict=True):
+            p[at] = level.backoff[contexts] * p[at] + np.where(nodes >= 0, level.weights[nodes], 0.0)
+        return np.log(p)
+
+    def context(self, symbols: list[int]) -> list[int]:
+        """What `distribution` needs to know of the symbols so far: their last 0, 1, ... symbols' nodes (-1: none)."""
+        state = [0]
+        for symbol in symbols[-max(self.order - 1, 1) :]:
+            state = self.extend(state, symbol)
+        return state
+
+    def extend(self, context: list[int], symbol: int) -> list[int]:
+        """The context after one more symbol."""
+        pairs = zip(context[: self.order - 1], self.levels, strict=False)
+        return [0, *(level.child(node, symbol) if node >= 0 else -1 for node, level in pairs)]
+
+    def distribution(self, context: list[int], longest: int | None = None) -> Floats:
+        """(size,) the next symbol's probabilities; they sum to 1. `longest`: look back at most so many symbols."""
+        p = self.floor.copy()
+        for node, level in zip(context[: None if longest is None else longest + 1], self.levels, strict=False):
+            if node < 0:
+                continue
+            start, stop = level.first[node], level.first[node + 1]
+            p *= level.backoff[node]
+            symbols = level.symbols[start:stop]
+            if node == 0 and len(symbols) and symbols[-1] >= self.size:  # start symbols among the single symbols
+                stop -= int(np.count_nonzero(symbols >= self.size))
+                symbols = level.symbols[start:stop]
+            p[symbols] += level.weights[start:stop]
+        return p
+
+    def suffixes(self) -> list[Ints]:
+        """For every level the node of each n-gram without its first symbol, one level down (-1: pruned)."""
+        base = self.size + self.starts
+        found = [np.zeros(len(self.levels[0].symbols), dtype=np.int64)]
+        for n in range(1, self.order):
+            level, above = self.levels[n], self.levels[n - 1]
+            shorter = found[n - 1][level.parents]
+            found.append(np.where(shorter >= 0, above.find(np.maximum(shorter, 0) * base + level.symbols), -1))
+        return found
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """As compact arrays, the levels one after the other."""
+        kind = np.uint8 if self.size + self.starts <= 1 << 8 else np.uint16
+        kind = kind if self.size + self.starts <= 1 << 16 else np.uint32  # type: ignore[assignment]
+        levels = self.levels
+        return {
+            "shape": np.asarray([self.size, self.starts, *(len(level.symbols) for level in levels)], np.int64),
+            "unknown": np.asarray([self.unknown]),
+            "discounts": np.stack([level.discounts for level in levels]),
+            "symbols": np.concatenate([level.symbols for level in levels]).astype(kind),
+            **_small("counts", np.concatenate([level.counts for level in levels])),
+            **_small("children", np.concatenate([np.diff(level.first) for level in levels])),
+            **_small("removed", np.concatenate([level.removed for level in levels])),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> Self:
+        """The model back from `state()`. Raises `CheckpointError` where the arrays do not fit together."""
+        try:
+            size, starts, *lengths = (int(n) for n in state["shape"])
+            parents = [1, *lengths[:-1]]
+            columns = [state["symbols"].astype(np.int64), _large("counts", state)]
+            symbols, counts = (np.split(column, np.cumsum(lengths)[:-1]) for column in columns)
+            columns = [_large("children", state), _large("removed", state)]
+            children, removed = (np.split(column, np.cumsum(parents)[:-1]) for column in columns)
+            levels = [
+                Level.of(*parts, base=size + starts)
+                for parts in zip(symbols, children, counts, removed, state["discounts"], strict=True)
+            ]
+            return cls(size, starts, levels, float(state["unknown"][0]))
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise CheckpointError(f"The model's counts do not fit together ({error}); train it again.") from error
+
+
+def _small(name: str, values: Ints) -> dict[str, NDArray[Any]]:
+    """Non-negative integers as one byte each; those of 255 and more follow in an array of their own."""
+    return {
+        name: np.minimum(values, 255).astype(np.uint8),
+        f"{name}.large": values[values >= 255].astype(np.uint32),
+    }
+
+
+def _large(name: str, state: dict[str, NDArray[Any]]) -> Ints:
+    values = state[name].astype(np.int64)
+    values[values == 255] = state[f"{name}.large"]
+    return values

@@ -1,0 +1,356 @@
+"""One training loop for every gradient-trained family, on Hugging Face Accelerate.
+
+What is unusual: nothing of a run is hidden state. The batch and the noise of step i follow from (seed, i) alone
+(`shuffled`, `torch_rng`), and the global generator that dropout reads is seeded anew at every step, so a checkpoint
+holds weights, their average, optimisers and a step number, and a run resumed under a step budget ends in the very
+bits of the unbroken one. Under a time budget it goes on for the time that is left.
+
+A family brings a `Stepper`: its modules, its optimisers, and a `step` that does its own forward, backward and
+optimiser steps, so a GAN with two optimisers and a VAE with one fit the same loop.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.core.errors import Cancelled
+from generators.core.generator import Cancel
+from generators.core.run_state import RunState
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+DEFAULT_MINUTES = 5.0
+SAVE_EVERY_S = 30.0
+CHECKPOINT = "run.safetensors"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a training run tells its callbacks.
+
+    kind: `step` (a few a second), `val` (held-out figures), `sample` (`images`: (N, H, W[, 3]) uint8), `note`
+    (`message`). step of `total` (0 under a time budget); `seconds` spent of `budget_seconds` (0 under a step budget).
+    figures: losses with their unit in the name.
+    """
+
+    kind: Literal["step", "val", "sample", "note"]
+    step: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    budget_seconds: float = 0.0
+    figures: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+    images: NDArray[np.uint8] | None = None
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent, in [0, 1]."""
+        spent, budget = (self.step, self.total) if self.total else (self.seconds, self.budget_seconds)
+        return min(1.0, spent / budget) if budget else 0.0
+
+
+Callback = Callable[[Event], None]
+
+
+@dataclass
+class Run:
+    """What one training run is, apart from the model.
+
+    minutes: wall-clock budget; steps: step budget; neither means 5 minutes, both is an error. folder: where the run
+    keeps its resumable checkpoint (None: nowhere). resume: go on from that checkpoint. precision: `bf16`, `fp32`, or
+    `auto` (bf16 where the device computes in it natively). cancel: set it to stop; the run is saved first.
+    """
+
+    seed: int = 0
+    minutes: float | None = None
+    steps: int | None = None
+    folder: Path | None = None
+    resume: bool = False
+    cancel: Cancel = field(default_factory=Cancel)
+    callbacks: tuple[Callback, ...] = ()
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.steps is not None:
+            raise ValueError("A run has one budget: give minutes or steps, not both.")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"minutes is {self.minutes}; it must be above 0, for example 5.")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; it must be 1 or more.")
+        if self.resume and self.folder is None:
+            raise ValueError("A run without a folder keeps no checkpoint, so it cannot be resumed.")
+
+    @property
+    def budget_seconds(self) -> float:
+        """The wall-clock budget in seconds; 0 under a step budget."""
+        return 0.0 if self.steps is not None else 60.0 * (self.minutes or DEFAULT_MINUTES)
+
+    def progress(self, step: int, seconds: float) -> float:
+        """The share of the budget spent after `step` steps and `seconds` seconds, in [0, 1]."""
+        return Event("step", step, self.steps or 0, seconds, self.budget_seconds).progress
+
+    def event(self, kind: Literal["step", "val", "sample", "note"], step: int, seconds: float, **more: Any) -> Event:
+        """An `Event` of this run."""
+        return Event(kind, step, self.steps or 0, seconds, self.budget_seconds, **more)
+
+    def tell(self, event: Event) -> None:
+        """Pass `event` to every callback."""
+        for callback in self.callbacks:
+            callback(event)
+
+
+class Stepper(Protocol):
+    """What the loop needs of a family. The loop replaces `modules` by their prepared (device, distributed) versions.
+
+    Two optional methods are used where they exist: `validate() -> dict[str, float]`, whose first figure chooses the
+    weights that are kept, and `samples() -> (N, H, W[, 3]) uint8` to look at; both see the averaged weights.
+    """
+
+    modules: dict[str, torch.nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def step(self, batch: Any, i: int, accelerator: Accelerator) -> dict[str, float]:
+        """One training step on `batch`; returns losses. Noise: from `torch_rng(seed, i)` or the global generator."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a run ended: steps taken, seconds spent over all its parts, the last figures of training and validation."""
+
+    steps: int
+    seconds: float
+    figures: dict[str, float]
+
+
+def lr_scale(progress: float, warmup: float = 0.05) -> float:
+    """The learning rate's factor at `progress` in [0, 1] of the budget: linear warm-up, then cosine decay to 0.
+
+    Being a function of the share of the budget, it fits 30 seconds as well as 3 days.
+    """
+    if progress < warmup:
+        return max(progress / warmup, 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+
+
+def ema_decay(step: int, gamma: float = 16.0) -> float:
+    """The decay of the weights' average at `step` (from 0): (1 - 1/(step + 1))^(gamma + 1).
+
+    Power-function averaging (Karras et al. 2024, eq. 2-3): the window is a fixed share of the steps so far (about 5 %
+    for gamma 16), so it needs no bias correction and no tuning to the budget.
+    """
+    return float((1 - 1 / (step + 1)) ** (gamma + 1))
+
+
+def shuffled(count: int, batch: int, seed: int) -> Callable[[int], NDArray[np.int64]]:
+    """Batches of indices as a function of the step: (batch,) int64 in [0, count), every item once an epoch.
+
+    The incomplete last batch of an epoch is filled from its start; fewer items than `batch` repeat.
+    """
+    batch = max(1, batch)
+    epoch_steps = max(1, math.ceil(count / batch))
+    kept: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def indices(step: int) -> NDArray[np.int64]:
+        nonlocal kept
+        epoch, place = divmod(step, epoch_steps)
+        if kept[0] != epoch:
+            order = np.random.default_rng([seed, epoch]).permutation(count)
+            kept = (epoch, np.resize(order, epoch_steps * batch))
+        return kept[1][place * batch : (place + 1) * batch]
+
+    return indices
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to train in bf16 autocast: as asked, or under `auto` where the device multiplies bf16 natively."""
+    import torch
+
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False
+
+
+def train(
+    stepper: Stepper,
+    batches: Callable[[int], Any],
+    run: Run,
+    *,
+    identity: Mapping[str, Any] | None = None,
+    warmup: float = 0.05,
+    ema_gamma: float = 16.0,
+    validations: int = 10,
+) -> Trained:
+    """Train `stepper` on `batches(step)` until the budget is spent; its modules then hold the best averaged weights.
+
+    Every optimiser's learning rates are scaled by `lr_scale`. `validations`: how often in a run the stepper's
+    `validate` is called; the weights kept are those whose first figure was lowest (lower is better), the last ones
+    where there is no `validate`. `identity` (options, data hash) must be the same when the run is resumed.
+
+    Raises `Cancelled` after saving when `run.cancel` was set or ctrl-C pressed; ValueError when the loss stops being
+    finite; `CheckpointError` when there is nothing to resume or it does not fit; OSError for a full disk.
+    """
+    import torch
+    from accelerate import Accelerator
+
+    accelerator = Accelerator()
+    for name in stepper.modules:
+        stepper.modules[name] = accelerator.prepare(stepper.modules[name])
+    for name in stepper.optimizers:
+        stepper.optimizers[name] = accelerator.prepare(stepper.optimizers[name])
+    state = RunState(stepper, accelerator, {"seed": run.seed, "steps": run.steps, **(identity or {})})
+    if run.resume:
+        assert run.folder is not None
+        state.load(run.folder / CHECKPOINT)
+    bf16 = use_bf16(run.precision, accelerator.device)
+    world, rank = accelerator.num_processes, accelerator.process_index
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    began = time.monotonic() - state.seconds
+    told = saved = time.monotonic()
+    figures: dict[str, float] = {}
+    with torch.random.fork_rng(devices=devices), _interruptible(run.cancel):
+        try:
+            while (progress := _agreed(run.progress(state.step, state.seconds), accelerator)) < 1:
+                run.cancel.check()
+                for name, optimizer in stepper.optimizers.items():
+                    for group, base in zip(optimizer.param_groups, state.rates[name], strict=True):
+                        group["lr"] = base * lr_scale(progress, warmup)
+                place = state.step * world + rank
+                torch.manual_seed(_mixed(run.seed, place))
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
+                    figures = stepper.step(batches(place), state.step, accelerator)
+                if not all(math.isfinite(value) for value in figures.values()):
+                    raise ValueError(
+                        f"Training diverged at step {state.step + 1} ({_spell(figures)}): give a smaller learning rate "
+                        f"(--set learning_rate=...) or look for broken values in the data."
+                    )
+                state.average(ema_decay(state.step, ema_gamma))
+                state.step += 1
+                now = time.monotonic()
+                state.seconds = now - began
+                done = run.progress(state.step, state.seconds)
+                if int(done * validations) > int(progress * validations):
+                    state.check(run)
+                if now - told > 0.2 or state.step == 1 or done >= 1:
+                    told = now
+                    run.tell(run.event("step", state.step, state.seconds, figures=figures))
+                if run.folder is not None and now - saved > SAVE_EVERY_S:
+                    state.save(run.folder / CHECKPOINT)
+                    saved = time.monotonic()
+        except Cancelled:
+            if run.folder is not None:
+                state.save(run.folder / CHECKPOINT)
+            raise
+    if run.folder is not None:
+        state.save(run.folder / CHECKPOINT)
+    state.keep_best()
+    for name in stepper.modules:
+        stepper.modules[name] = accelerator.unwrap_model(stepper.modules[name]).to("cpu")
+    spent = f"{state.step:,} steps in {state.seconds:.0f} s"
+    run.tell(run.event("note", state.step, state.seconds, figures=figures, message=f"Trained {spent}."))
+    return Trained(state.step, state.seconds, {**figures, **state.best_figures})
+
+
+def _mixed(seed: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) & (2**63 - 1)
+
+
+def _spell(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def _agreed(progress: float, accelerator: Accelerator) -> float:
+    """The main process's progress, so that clocks that differ cannot make processes stop at different steps."""
+    if accelerator.num_processes == 1:
+        return progress
+    from accelerate.utils import broadcast_object_list
+
+    return float(broadcast_object_list([progress])[0])
+
+
+@contextmanager
+def _interruptible(cancel: Cancel) -> Iterator[None]:
+    """Ctrl-C inside the block sets `cancel`: the step under way ends and the run is saved; a second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: Any) -> None:
+        cancel.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class progress_bar:
+    """A callback that draws a progress bar with the latest figures on stderr; use it as a context manager."""
+
+    def __init__(self, title: str = "training") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+        self._task = self._bar.add_task(title, total=1.0, figures="")
+        self._title = title
+        self._val = ""
+
+    def __enter__(self) -> progress_bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "val":
+            self._val = f" | held out: {_spell(event.figures)}"
+        elif event.kind == "step":
+            figures = f"step {event.step:,}: {_spell(event.figures)}{self._val}"
+            self._bar.update(self._task, completed=event.progress, figures=figures)
+        elif event.message:
+            self._bar.console.print(event.message, highlight=False, markup=False)
+
+
+def tensorboard(folder: str | Path) -> Callback:
+    """A callback that writes figures and samples for TensorBoard. Raises ValueError where it is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("tensorboard") is None:
+        raise ValueError("TensorBoard is not installed; install it with: pip install tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder))
+
+    def write(event: Event) -> None:
+        for name, value in event.figures.items():
+            writer.add_scalar(f"{event.kind}/{name}", value, event.step)
+        if event.images is not None:
+            images = event.images[..., None] if event.images.ndim == 3 else event.images
+            writer.add_images("samples", images, event.step, dataformats="NHWC")
+        writer.flush()
+
+    return write

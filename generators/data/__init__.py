@@ -1,0 +1,39 @@
+"""Data for training: one module a medium, each with `load(source, val=None)`; see `splits` for what comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from generators.data.splits import DataError, Images, Source, Splits, Texts, hash_split
+
+__all__ = ["DataError", "Images", "Source", "Splits", "Texts", "hash_split", "load", "load_all", "sources"]
+
+
+def load(source: str | Path, medium: str, *, val: str | Path | None = None, **options: Any) -> Splits[Any]:
+    """The splits of a packaged source (by name), a file or a folder, for a family of `medium`.
+
+    With `val`, all of `source` trains and all of `val` validates. Raises `DataError` that names the fix.
+    """
+    return _module(medium).load(source, val=val, **options)  # type: ignore[no-any-return]
+
+
+def load_all(source: str | Path, medium: str, **options: Any) -> Any:
+    """What `score` measures: a packaged source's test split, or all of a file or folder, unsplit."""
+    return _module(medium).load_all(source, **options)
+
+
+def sources() -> dict[str, str]:
+    """The packaged sources: name -> what it is, with the command that brings it."""
+    from generators.data import images, text
+
+    return {**images.SOURCES, **text.SOURCES}
+
+
+def _module(medium: str) -> Any:
+    from generators.data import images, text
+
+    modules = {"image": images, "text": text}
+    if medium not in modules:
+        raise DataError(f"There is no loader for {medium} data; there are loaders for {', '.join(modules)}.")
+    return modules[medium]

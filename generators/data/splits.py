@@ -1,0 +1,92 @@
+"""What every medium's data looks like once it is read, and how it is split.
+
+One rule for all: items are split 80/10/10 by their own hash, so the same item never lands on two sides, whatever its
+position or how often it occurs; a running text keeps its last tenth, contiguous, as validation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DataError(ValueError):
+    """The data cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data came from: `name` (a packaged source, or the file's name), licence and sha256 of what was read."""
+
+    name: str
+    licence: str = "unknown"
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures of one size.
+
+    pixels: (N, H, W) grey or (N, H, W, 3) colour, uint8, 0 is black. labels: (N,) int64, indices into `names`;
+    zeros when `names` is empty. names: the classes' names, in the data set's own numbering.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Images:
+        """The pictures at `index` (positions or a mask)."""
+        return Images(self.pixels[index], self.labels[index], self.names)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Text: one running text, or a list of short items such as names.
+
+    items: the texts; exactly one when `running`. labels: one a item, indices into `names` (the kinds of item);
+    empty when the items have no kinds.
+    """
+
+    items: tuple[str, ...]
+    running: bool = False
+    labels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def text(self) -> str:
+        """All of it as one string, items on lines of their own."""
+        return "\n".join(self.items)
+
+
+Data = TypeVar("Data", Images, Texts)
+
+
+@dataclass(frozen=True)
+class Splits(Generic[Data]):
+    """Training, validation and (where there is one) test data of one source.
+
+    What is chosen is chosen on `val`; `test` is only ever measured.
+    """
+
+    train: Data
+    val: Data
+    test: Data | None = None
+    source: Source = field(default_factory=lambda: Source("unknown"))
+
+
+def hash_split(items: Iterable[bytes]) -> NDArray[np.int64]:
+    """0 (train, 80 %), 1 (val, 10 %) or 2 (test, 10 %) for every item, by the item's sha256: (N,) int64."""
+    shares = [int.from_bytes(hashlib.sha256(item).digest()[:4], "big") % 10 for item in items]
+    return np.asarray([0 if share < 8 else share - 7 for share in shares], dtype=np.int64)

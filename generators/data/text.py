@@ -1,0 +1,266 @@
+"""Text to train on: the King James Bible, personal names, and any text file or folder of text files.
+
+A file of short lines (names, words, titles) is a list of items, split by hash; anything else is one running text,
+whose last tenth validates. In a folder of lists, a file's name is the kind of its items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.data.splits import DataError, Source, Splits, Texts, hash_split
+
+SOURCES = {
+    "kjv": "the King James Bible, 4.3 MB of running text; sudo apt-get install bible-kjv bible-kjv-text",
+    "names": "94,293 surnames and female and male first names; pip install names",
+}
+SPLITS = ("train", "val", "test")
+SUFFIXES = {".txt", ".text", ".md", ".rst", ".tex", ".csv", ".tsv", ".srt"}
+HELD_BACK = 0.1  # share of a running text that validates, at its end
+
+# A list has at least MIN_ITEMS lines, half of them of at most MEDIAN_WORDS words and nine tenths of at most MOST_WORDS.
+MIN_ITEMS, MEDIAN_WORDS, MOST_WORDS = 5, 3, 6
+
+_NAME_FILES = {"surname": "dist.all.last", "female": "dist.female.first", "male": "dist.male.first"}
+_IRISH = re.compile(
+    r"^O(?=(?:Brien|Bryan|Bryant|Callaghan|Connell|Conner|Connor|Dea|Donnell|Donoghue|Driscoll|Dwyer|Flaherty|Gorman|"
+    r"Grady|Halloran|Hara|Hare|Keefe|Keeffe|Leary|Loughlin|Mahony|Malley|Meara|Neal|Neil|Neill|Quinn|Regan|Reilly|"
+    r"Riley|Rourke|Shaughnessy|Shea|Steen|Sullivan|Toole)$)",
+    re.IGNORECASE,
+)
+
+
+def load(source: str | Path, val: str | Path | None = None, *, items: bool | None = None) -> Splits[Texts]:
+    """The splits of a packaged source (see `SOURCES`), a text file, or a folder of text files.
+
+    With `val`, all of `source` trains and all of `val` validates. `items` says whether a file is a list of items,
+    one a line, or a running text; None looks at its lines. Raises `DataError` for what is missing, empty or binary.
+    """
+    if val is not None:
+        train, origin = _whole(source, items)
+        held_out, _ = _whole(val, train.running is False if items is None else items)
+        return Splits(train, _renamed(held_out, train), source=origin)
+    texts, origin = _read(source, items)
+    if texts.running:
+        front, back = _cut(texts)
+        return Splits(front, back, source=origin)
+    pieces = [_take(texts, share) for share in _shares(texts)]
+    return Splits(pieces[0], pieces[1], pieces[2], origin)
+
+
+def load_all(source: str | Path, *, items: bool | None = None) -> Texts:
+    """What a score is measured on: a packaged source's test split (of a running text: val), or all of a file or folder.
+
+    `kjv:val` or `names:train` names another split. Raises `DataError` as `load` does.
+    """
+    name, _, split = str(source).rpartition(":")
+    if name in SOURCES and split not in SPLITS:
+        raise DataError(f"{name} has no split {split!r}; there are {', '.join(SPLITS)}.")
+    if name in SOURCES or str(source) in SOURCES:
+        splits = load(name or source, items=items)
+        wanted = {"train": splits.train, "val": splits.val, "test": splits.test}
+        found = wanted[split] if name else splits.test or splits.val
+        if found is None:
+            raise DataError(f"{name} has no test split, it is one running text; ask for {name}:train or {name}:val.")
+        return found
+    return _read(source, items)[0]
+
+
+def _whole(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
+    """Everything `source` holds: all of a packaged source too, unless it names a split."""
+    name, _, _ = str(source).rpartition(":")
+    if name in SOURCES:
+        return load_all(source, items=items), Source(str(source), _read(name, items)[1].licence)
+    return _read(source, items)
+
+
+def _renamed(texts: Texts, like: Texts) -> Texts:
+    """`texts` with the kinds numbered as in `like`; without kinds where it has one that `like` lacks."""
+    if texts.names == like.names or not texts.names:
+        return texts
+    if not set(texts.names) <= set(like.names):
+        return Texts(texts.items, texts.running)
+    return Texts(texts.items, texts.running, tuple(like.names.index(texts.names[i]) for i in texts.labels), like.names)
+
+
+def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
+    if str(source) == "kjv":
+        text = _kjv()
+        licence = "public domain (outside the United Kingdom)"
+        return Texts((text,), running=True), Source("kjv", licence, hashlib.sha256(text.encode()).hexdigest())
+    if str(source) == "names":
+        return _names()
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        )
+        if not files:
+            raise DataError(f"The folder {path} holds no text files; it needs some that end in .txt or .md.")
+    elif path.exists():
+        files = [path]
+    else:
+        known = ", ".join(SOURCES)
+        raise DataError(f"There is no file or folder {path}, and no packaged text of that name; packaged are {known}.")
+    data = [_bytes(file) for file in files]
+    texts = [_decode(raw, file) for raw, file in zip(data, files, strict=True)]
+    if not any(text.strip() for text in texts):
+        raise DataError(f"{path} is empty; a model needs some text to learn from.")
+    origin = Source(path.resolve().name, sha256=hashlib.sha256(b"".join(data)).hexdigest())
+    if items or (items is None and all(is_list(text) for text in texts if text.strip())):
+        return _lists(texts, [file.stem for file in files]), origin
+    return Texts(("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else texts[0],), True), origin
+
+
+def is_list(text: str) -> bool:
+    """Whether the lines of `text` are items of their own (names, words, short titles) rather than running text."""
+    words = sorted(len(line.split()) for line in text.splitlines() if line.strip())
+    if len(words) < MIN_ITEMS:
+        return False
+    return words[len(words) // 2] <= MEDIAN_WORDS and words[int(len(words) * 0.9)] <= MOST_WORDS
+
+
+def _lists(texts: list[str], kinds: list[str]) -> Texts:
+    """The lines of one list, or of several with a kind each."""
+    lines = [[" ".join(line.split()) for line in text.splitlines() if line.strip()] for text in texts]
+    items = tuple(item for group in lines for item in group)
+    if len(texts) == 1:
+        return Texts(items)
+    return Texts(items, labels=tuple(i for i, group in enumerate(lines) for _ in group), names=tuple(kinds))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _decode(data: bytes, path: Path) -> str:
+    """The text of a UTF-8, UTF-16 (with its mark) or Latin-1 file, line ends plain; `DataError` for binary data."""
+    binary = DataError(f"{path} is not a text file; give plain text (.txt, UTF-8).")
+    try:
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+    except UnicodeDecodeError:
+        # Latin-1 decodes anything, so bytes that it has no printable character for tell pictures from old text.
+        odd = sum(data.count(byte) for byte in (*range(9), *range(14, 32), *range(0x7F, 0xA0)) if byte not in _CP1252)
+        if odd > len(data) // 500:
+            raise binary from None
+        text = data.decode("cp1252", errors="replace") if any(b in data for b in _CP1252) else data.decode("latin-1")
+    controls = len(re.findall(r"[\x00-\x08\x0e-\x1f]", text))
+    if "\0" in text or controls > len(text) // 500:
+        raise binary
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+_CP1252 = frozenset({0x80, 0x85, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97})  # its euro, dots, quotes and dashes
+
+
+def _cut(texts: Texts) -> tuple[Texts, Texts]:
+    """The first nine tenths and the rest of a running text."""
+    text = texts.text
+    at = max(int(len(text) * (1 - HELD_BACK)), 1)
+    return Texts((text[:at],), running=True), Texts((text[at:],), running=True)
+
+
+def _shares(texts: Texts) -> list[NDArray[np.int64]]:
+    """The positions of the train, val and test items; in a short list none is left empty if it can be helped."""
+    unique = list(dict.fromkeys(texts.items))
+    side = dict(zip(unique, hash_split(item.encode() for item in unique).tolist(), strict=True))
+    for needed in (0, 1, 2)[: len(unique)]:
+        if needed not in side.values():
+            amounts = [list(side.values()).count(share) for share in range(3)]
+            most = amounts.index(max(amounts))
+            if amounts[most] > 1:
+                candidates = [item for item in unique if side[item] == most]
+                side[min(candidates, key=lambda item: hashlib.sha256(item.encode()).digest())] = needed
+    sides = np.asarray([side[item] for item in texts.items])
+    return [np.flatnonzero(sides == share) for share in range(3)]
+
+
+def _take(texts: Texts, at: NDArray[np.int64]) -> Texts:
+    labels = tuple(texts.labels[i] for i in at) if texts.labels else ()
+    return Texts(tuple(texts.items[i] for i in at), False, labels, texts.names)
+
+
+def _places(name: str) -> list[Path]:
+    """Where a person may have put a packaged source's file."""
+    from generators.data.paths import home
+
+    chosen = os.environ.get("ARTWRIGHT_DATA")
+    return [*([Path(chosen).expanduser() / name] if chosen else []), home() / "data" / name]
+
+
+def _kjv() -> str:
+    """The King James Bible, one verse a line, a blank line between chapters."""
+    from generators.data.paths import cache
+
+    kept = cache() / "kjv.txt"
+    for path in (*_places("kjv.txt"), kept):
+        if path.is_file():
+            return _decode(_bytes(path), path)
+    program = shutil.which("bible")
+    missing = DataError("The King James Bible is not here; sudo apt-get install bible-kjv bible-kjv-text brings it.")
+    if program is None:
+        raise missing
+    try:
+        said = subprocess.run(
+            [program, "-f"], input="gen1:1-rev22:21\n", capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise missing from error
+    chapters: dict[str, list[str]] = {}
+    for chapter, verse, words in re.findall(r"^(\w+):(\d+) (.+)$", said, flags=re.MULTILINE):
+        if chapter == "Ge1" and verse == "1":
+            chapters.clear()  # the banner shows this verse before it is asked for
+        chapters.setdefault(chapter, []).append(words.strip())
+    if sum(map(len, chapters.values())) < 31_000:
+        raise missing
+    text = "\n\n".join("\n".join(verses) for verses in chapters.values()) + "\n"
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        draft = kept.with_name(f".{kept.name}-{os.getpid()}")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(kept)
+    except OSError:  # a cache is a convenience
+        pass
+    return text
+
+
+def _names() -> tuple[Texts, Source]:
+    """The names of the 1990 United States census, without their frequencies."""
+    package = importlib.util.find_spec("names")
+    roots = [*(path.with_suffix("") for path in _places("names.txt"))]
+    if package is not None and package.submodule_search_locations:
+        roots += [Path(place) for place in package.submodule_search_locations]
+    for root in roots:
+        files = {kind: root / name for kind, name in _NAME_FILES.items()}
+        if not all(file.is_file() for file in files.values()):
+            continue
+        data = [_bytes(file) for file in files.values()]
+        lists = [[proper_name(line.split()[0]) for line in raw.decode("ascii").splitlines() if line] for raw in data]
+        items = tuple(name for group in lists for name in group)
+        labels = tuple(i for i, group in enumerate(lists) for _ in group)
+        origin = Source("names", "MIT", hashlib.sha256(b"".join(data)).hexdigest())
+        return Texts(items, labels=labels, names=tuple(files)), origin
+    raise DataError("The list of names is not here; pip install names brings it.")
+
+
+def proper_name(name: str) -> str:
+    """A name in capitals as it is written: `SMITH` Smith, `MCDONALD` McDonald, `OBRIEN` O'Brien."""
+    name = name.capitalize()
+    if name.startswith("Mc") and len(name) > 3:
+        return "Mc" + name[2:].capitalize()
+    match = _IRISH.match(name)
+    return f"O'{name[1:].capitalize()}" if match else name

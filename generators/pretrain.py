@@ -1,0 +1,109 @@
+"""Train the models that ship in `generators/pretrained`, measure them on held-out data, and write their cards.
+
+    python -m generators.pretrain                 all of them
+    python -m generators.pretrain vae-fashion     one of them; add --resume to go on with a stopped run
+
+The data comes from packages (`artwright doctor` names what is missing). The figures in a model's card and config.json
+are those measured here, on data that nothing was chosen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import generators
+from generators.core.errors import Cancelled
+from generators.core.generator import Generator, Score
+from generators.core.paths import cache
+from generators.core.training import Run, progress_bar
+from generators.data import DataError, load, load_all
+
+SAMPLES = 10_000  # samples that a Frechet distance is measured with
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one shipped model is made. score_on: what `load_all` reads for the held-out figures."""
+
+    family: str
+    source: str
+    minutes: float
+    score_on: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES: dict[str, Recipe] = {
+    "vae-fashion": Recipe("vae", "fashion-mnist", 10.0, "fashion-mnist:test"),
+}
+
+
+def pretrain(name: str, *, minutes: float | None = None, resume: bool = False, place: Path | None = None) -> Generator:
+    """Train, measure and write the model `name`; returns it. Raises ValueError for a name without a recipe."""
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe for {name!r}; there are {', '.join(RECIPES)}.")
+    recipe = RECIPES[name]
+    family = generators.family(recipe.family)
+    splits = load(recipe.source, family.medium)
+    folder = cache() / "runs" / name
+    with progress_bar(name) as bar:
+        run = Run(minutes=minutes or recipe.minutes, folder=folder, resume=resume, callbacks=(bar,))
+        model = family.fit(splits, family.Config(**recipe.config), run)
+    held_out = load_all(recipe.score_on, family.medium)
+    model.info.scores = held_out_scores(model, held_out, recipe.score_on)
+    if family.medium == "image" and held_out.names:
+        model.info.scores += sample_scores(model, splits, held_out, recipe.score_on)
+    model.info.name = name
+    model.save_pretrained((place or generators.PRETRAINED) / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return model
+
+
+def held_out_scores(model: Generator, held_out: Any, data: str) -> list[Score]:
+    """Every figure of `model.score` as a `Score` on `data`."""
+    figures = model.score(held_out)
+    return [Score(metric, value, data, int(figures["n"])) for metric, value in figures.items() if metric != "n"]
+
+
+def sample_scores(model: Generator, splits: Any, held_out: Any, data: str) -> list[Score]:
+    """Frechet distance and label accuracy of samples, in the features of a classifier trained on `splits.train`."""
+    from generators.core.metrics import frechet_distance, judge_of
+
+    judge = judge_of(splits.train, splits.source.name, splits.source.sha256)
+    made = model.sample(SAMPLES, seed=0)
+    distance = frechet_distance(judge.features(made["images"]), judge.features(held_out.pixels))
+    return [
+        Score("frechet_distance", distance, data, SAMPLES),
+        Score("label_accuracy", judge.accuracy(made["images"], made["labels"]), data, SAMPLES),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m generators.pretrain", description="Train the shipped models.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(RECIPES)} (default: all)")
+    parser.add_argument("--minutes", type=float, help="wall-clock budget in place of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="go on with a stopped run")
+    parser.add_argument("--out", type=Path, help="folder to write to in place of generators/pretrained")
+    options = parser.parse_args(arguments)
+    for name in options.names or RECIPES:
+        try:
+            model = pretrain(name, minutes=options.minutes, resume=options.resume, place=options.out)
+        except Cancelled:
+            print(f"Stopped; python -m generators.pretrain {name} --resume goes on.", file=sys.stderr)
+            return 130
+        except (DataError, ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        for score in model.info.scores:
+            print(f"{name}: {score.metric} {score.value:.4g} on {score.data} (n = {score.n:,})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The tools: LangChain's own conformance suites over every tool, and what a person gets from Python."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_tests.integration_tests import ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
+
+from chains import generator_tool, make, tools
+from chains.about import answer
+from chains.prompting import describe_tool
+from chains.schemas import describe
+from generators.core.artifact import open_artifact, regenerate
+
+EXAMPLES = {
+    "generate_image": {"subject": "sneaker", "count": 2, "seed": 1},
+    "morph_images": {"start": "coat", "end": "bag", "frames": 3, "seed": 1},
+    "write_text": {"prompt": "In the beginning", "words": 12, "seed": 1},
+    "invent_names": {"count": 3, "starts_with": "Ma", "seed": 1},
+    "about": {"topic": "what can you do"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARTWRIGHT_HOME", str(tmp_path))
+
+
+def test_every_tool_is_exercised_here():
+    assert set(tools()) == set(EXAMPLES)
+
+
+def _suite(name: str, base: type) -> type:
+    class Suite(base):
+        @property
+        def tool_constructor(self):
+            return tools()[name]
+
+        @property
+        def tool_invoke_params_example(self):
+            return EXAMPLES[name]
+
+    Suite.__name__ = Suite.__qualname__ = f"Test_{name}_{base.__name__}"
+    return Suite
+
+
+for _name in EXAMPLES:
+    for _base in (ToolsUnitTests, ToolsIntegrationTests):
+        _made = _suite(_name, _base)
+        globals()[_made.__name__] = _made
+del _made, _base
+
+
+def test_a_tool_call_carries_references_not_bytes():
+    call = {"name": "generate_image", "args": EXAMPLES["generate_image"], "id": "1", "type": "tool_call"}
+    message = tools()["generate_image"].invoke(call)
+    assert len(message.artifact) == 2
+    for reference in message.artifact:
+        artifact = open_artifact(reference["path"])
+        assert artifact.sha256 == reference["sha256"] and reference["media_type"] == "image/png"
+
+
+def test_make_gives_artifacts_that_can_be_made_again(tmp_path):
+    for name in ("generate_image", "morph_images", "write_text", "invent_names"):
+        for i, artifact in enumerate(make(name, **EXAMPLES[name])):
+            path = artifact.write(tmp_path / f"{name}{i}{artifact.suffix}")
+            _, differences = regenerate(path)
+            assert differences == []
+
+
+def test_one_model_is_a_tool_of_its_own():
+    tool = generator_tool("vae-fashion")
+    assert "model" not in tool.args or tool.name == "vae_fashion"
+    assert "vae-fashion" in tool.invoke({"subject": "coat", "seed": 3})
+
+
+def test_the_prompt_says_what_the_models_know():
+    tool = tools()["generate_image"]
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    spec = convert_to_openai_tool(tool)["function"]
+    assert "ankle-boot" in describe_tool(spec)
+    words = [w for w in tool.args["subject"]["description"].split(": ")[1].split(", ")]
+    assert describe_tool(spec) == describe_tool(describe("generate_image", {"subject": words}))
+
+
+def test_about_answers_from_what_is_installed():
+    assert "vae-fashion" in answer("which models do you have")
+    assert "neg_elbo_nats" in answer("how good is vae-fashion")
+    assert "artwright train" in answer("how do I train my own model")
+
+
+def test_the_functions_keep_their_names_next_to_the_modules():
+    import importlib
+
+    import chains
+
+    importlib.import_module("chains.tools")
+    importlib.import_module("chains.agent")
+    assert callable(chains.tools) and callable(chains.agent) and callable(chains.chat_model)

@@ -1,0 +1,227 @@
+"""The data maker says what it means, packing changes no loss, and training learns and resumes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from chains.prompting import Turn, encode, tool_prompt
+from chains.schemas import TASKS, describe
+from chains.tuning import grammar
+from chains.tuning.invented import invented_tools
+from chains.tuning.maker import Example, Group, Maker
+
+
+def some_examples(groups: int, split: str = "train") -> list[tuple[Group, Example]]:
+    made = (Maker(7, split).group(index) for index in range(groups))
+    return [(group, example) for group in made for example in group.examples]
+
+
+def test_calls_are_valid_against_the_list_in_the_prompt() -> None:
+    import jsonschema
+
+    for group, example in some_examples(60):
+        schemas = {tool["name"]: tool["parameters"] for tool in group.tools}
+        for name, args in (*example.calls, *(call for turn in example.turns for call in turn.calls)):
+            jsonschema.validate(args, {**schemas[name], "additionalProperties": False})
+            assert list(args) == [known for known in schemas[name]["properties"] if known in args]
+            assert all(value != schemas[name]["properties"][arg].get("default", ...) for arg, value in args.items())
+
+
+def test_copied_arguments_stand_in_the_conversation() -> None:
+    copied = {"prompt", "melody", "text", "starts_with"}
+    checked = 0
+    for group, example in some_examples(40):
+        if {tool["name"] for tool in group.tools} <= set(TASKS) and example.kind == "tool":
+            for _, args in example.calls:
+                for name in copied & set(args):
+                    assert args[name] in example.turns[-1].text
+                    checked += 1
+    assert checked > 20
+
+
+def test_same_seed_same_groups_and_no_marks_left() -> None:
+    assert Maker(3).group(5) == Maker(3).group(5)
+    assert Maker(3).group(5) != Maker(4).group(5)
+    for _, example in some_examples(20):
+        text = "".join(turn.text for turn in example.turns)
+        assert text == grammar.plain(text) and "{" not in text.replace("{'", "") and "* " not in text
+
+
+def test_dev_frames_never_train() -> None:
+    lines = grammar.sections("talk.txt")[""]
+    share = sum(map(grammar.reserved, lines)) / len(lines)
+    assert 0.05 < share < 0.15
+    said = {example.turns[-1].text.lower() for _, example in some_examples(60) if example.kind == "talk"}
+    plain_frames = {line.lower() for line in lines if grammar.reserved(line) and not set("[{") & set(line)}
+    assert plain_frames and not plain_frames & said
+
+
+def test_every_kind_and_every_tool_comes_up() -> None:
+    made = some_examples(120)
+    assert {example.kind for _, example in made} == {"tool", "talk", "unseen", "multi", "followup", "after"}
+    called = {name for _, example in made for name, _ in example.calls}
+    assert set(TASKS) <= called and len(set(invented_tools()) - called) < 20
+    silent = sum(not example.calls for _, example in made) / len(made)
+    assert 0.25 < silent < 0.45
+
+
+def test_every_frame_expands() -> None:
+    from chains.tuning.invented import InventedRequest
+    from chains.tuning.requests import Request
+
+    rng = Random(0)
+    for task in TASKS:
+        for _ in range(300):
+            request = Request(task, describe(task), {"subject": ["sneaker"], "kind": ["surname"]}, rng, "train")
+            request.make()
+            assert request.text and set(request.args) <= set(TASKS[task].model_fields)
+            TASKS[task].model_validate(request.args)
+    for name, tool in invented_tools().items():
+        for _ in range(30):
+            invented = InventedRequest(name, tool.schema(), {}, rng, "train")
+            invented.make()
+            assert all(arg.name in invented.args for arg in tool.args if arg.required)
+
+
+@pytest.mark.parametrize(
+    ("word", "many"), [("sneaker", "sneakers"), ("dress", "dresses"), ("trousers", "trousers"), ("puppy", "puppies")]
+)
+def test_plurals(word: str, many: str) -> None:
+    assert grammar.plural(word) == many
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random llama of two layers with a byte-level tokenizer that knows ChatML."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    raw = Tokenizer(models.BPE({char: i for i, char in enumerate(alphabet)}, []))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token="<|im_end|>", additional_special_tokens=["<|im_start|>"]
+    )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=8192, tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def small_group() -> Group:
+    tools: list[dict[str, Any]] = [dict(describe("generate_image")), dict(describe("about"))]
+    for tool in tools:
+        tool["parameters"] = {"type": "object", "properties": {}}
+    examples = [
+        Example([Turn("user", f"draw {n} coats")], [("generate_image", {"subject": "coat", "count": n})], "tool")
+        for n in range(2, 8)
+    ]
+    talk = [Example([Turn("user", "thank you")], [], "talk"), Example([Turn("user", "hi")], [], "talk")]
+    return Group(tools, examples + talk)
+
+
+def test_packed_loss_equals_the_requests_one_by_one(tiny: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from chains.tuning.packing import answer_text, make_pack, pack_loss, use_packed_attention
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    group = small_group()
+    pack = make_pack(tokenizer, group, 4000)
+    assert len(pack.examples) == len(group.examples)
+    packed = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    use_packed_attention(packed)
+    plain = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    total, count = torch.zeros(()), 0
+    for example in group.examples:
+        prompt = encode(tokenizer, tool_prompt(group.tools, example.turns))
+        answer = tokenizer.encode(answer_text(example), add_special_tokens=False)
+        answer += [tokenizer.convert_tokens_to_ids("<|im_end|>")] if example.calls else []
+        logits = plain(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+        total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum")
+        count += len(answer)
+    torch.testing.assert_close(pack_loss(packed, pack), total / count, rtol=1e-5, atol=1e-6)
+
+
+def test_lean_lora_equals_peft(tiny: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from chains.tuning.packing import use_lean_lora
+
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False))
+    ids = torch.arange(20)[None]
+    before = model(ids).logits
+    use_lean_lora(model)
+    torch.testing.assert_close(model(ids).logits, before, rtol=1e-5, atol=1e-6)
+
+
+def test_training_learns_resumes_and_saves_a_plain_adapter(tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM
+
+    from chains.tuning.recipe import Recipe, Trainer
+
+    def run(out: Path, steps: int, resume: bool = False, stop_at: int = 0) -> Trainer:
+        trainer = Trainer(tiny, out, Recipe(steps=steps, pack_tokens=16_000, dev_groups=1))
+        if resume:
+            trainer.load_checkpoint()
+        if stop_at:
+            trainer._share = lambda: trainer.progress.step / steps if trainer.progress.step < stop_at else 1.0  # type: ignore[method-assign]
+        trainer.train()
+        return trainer
+
+    whole = run(tmp_path / "whole", 3)
+    run(tmp_path / "halves", 3, stop_at=2)
+    halves = run(tmp_path / "halves", 3, resume=True)
+    for name, weight in whole.trained.items():
+        torch.testing.assert_close(halves.trained[name], weight)
+    assert any(weight.abs().sum() > 0 for name, weight in whole.trained.items() if "lora_B" in name)
+
+    note = json.loads((tmp_path / "whole" / "artwright.json").read_text())
+    assert note["base_sha256"] and note["step"] == 3 and note["examples"] > 3
+    assert str(tmp_path) not in "".join(path.read_text() for path in (tmp_path / "whole").glob("*.[jm]*"))
+    stored = load_file(tmp_path / "whole" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    adapted = PeftModel.from_pretrained(model, tmp_path / "whole")
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B"
+    torch.testing.assert_close(
+        dict(adapted.named_parameters())[f"{name}.default.weight"].float(), stored[f"{name}.weight"].float()
+    )
+
+
+def test_command_line_prints_examples_and_names_mistakes(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "chains.tuning", "make", "--count", "5", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len([json.loads(line) for line in made.stdout.splitlines()]) == 5
+    wrong = subprocess.run(
+        [sys.executable, "-m", "chains.tuning", "train", "--minutes", "0", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2 and "--minutes" in wrong.stderr and "Traceback" not in wrong.stderr

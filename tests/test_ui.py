@@ -1,0 +1,295 @@
+"""The app through its API and its parts, with a scripted agent: what it shows, stops and serves, and who waits."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted import NAMES, VERSE, Script, picture, serve
+
+from chains.events import Choice, Failed, Made, Progress, Reply, Word
+from chains.store import Store
+from generators.core.artifact import Image, Text, open_artifact
+from generators.core.errors import Cancelled
+from generators.core.generator import Cancel
+
+
+@pytest.fixture(scope="module")
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture(scope="module")
+def address(script: Script, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app served on a free port, with `script` in the agent's place."""
+    with serve(script, tmp_path_factory.mktemp("artwright")) as url:
+        yield url
+
+
+@pytest.fixture
+def client(address: str) -> Any:
+    from gradio_client import Client
+
+    return Client(address, verbose=False)
+
+
+def test_api_gives_reply_files_and_conversation(client: Any) -> None:
+    reply, files, conversation = client.predict("draw two sneakers", api_name="/chat")
+    assert reply == "2 pictures of a sneaker by vae-fashion with seed 7."
+    found = [open_artifact(file) for file in files]
+    assert [item.sha256 for item in found] == [Image(picture(i), None).sha256 for i in range(2)]
+    assert found[0].provenance is not None and found[0].provenance.generator == "vae-fashion"
+    assert len(conversation) >= 32
+
+
+def test_api_continues_a_conversation_and_keeps_others_apart(client: Any, script: Script) -> None:
+    *_, mine = client.predict("invent five names", api_name="/chat")
+    *_, again = client.predict("hello", mine, api_name="/chat")
+    *_, other = client.predict("hello", api_name="/chat")
+    assert again == mine != other
+    assert [turn["text"] for turn in script.history(mine) if turn["role"] == "user"] == ["invent five names", "hello"]
+
+
+def test_a_guessable_conversation_is_replaced(client: Any) -> None:
+    *_, conversation = client.predict("hello", "default", api_name="/chat")
+    assert conversation != "default"
+
+
+@pytest.mark.parametrize(
+    ("request_", "reply"),
+    [
+        ("a unicorn", "No model knows the subject 'unicorn'; ask for one of: sneaker, coat, dress."),
+        ("crash", "Something went wrong inside the app; the terminal it was started from says what."),
+        ("  ", "The request is empty: write what you want in a sentence or two."),
+        ("x" * 2001, "The request has 2,001 characters; 2,000 are allowed: write what you want in a sentence or two."),
+    ],
+)
+def test_errors_are_one_sentence(client: Any, request_: str, reply: str) -> None:
+    assert client.predict(request_, api_name="/chat")[0] == reply
+
+
+def test_only_the_stores_files_are_served(address: str, client: Any) -> None:
+    import httpx
+
+    for path in ("/etc/hostname", str(Path(__file__).absolute()), str(Path("pyproject.toml").absolute())):
+        assert httpx.get(f"{address}/gradio_api/file={path}").status_code == 403
+    # A file of the store is not served either before an answer hands it out.
+    kept = Store().put(Text("nobody asked for this", None))
+    assert httpx.get(f"{address}/gradio_api/file={kept.path}").status_code == 403
+
+
+def test_the_page_and_the_theme_name_no_other_host(address: str) -> None:
+    import httpx
+
+    page = httpx.get(address).text
+    css = httpx.get(f"{address}/theme.css").text
+    assert "@import" not in css and not re.search(r"url\((?![\"']?data:)", css)
+    assert "fonts.googleapis" not in page and '"analytics_enabled":false' in page.replace(" ", "")
+
+
+def test_one_request_at_a_time_has_the_llm(address: str, script: Script) -> None:
+    from gradio_client import Client
+
+    script.most_running = 0
+    jobs = [Client(address, verbose=False).submit("draw sixteen", api_name="/chat") for _ in range(3)]
+    assert all(len(job.result()[1]) == 16 for job in jobs)
+    assert script.most_running == 1
+
+
+@pytest.fixture
+def desk(script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setenv("ARTWRIGHT_HOME", str(tmp_path))
+    import ui
+
+    ui._prepare()
+    from ui import chat
+
+    monkeypatch.setattr(chat, "talk", script.talk)
+    monkeypatch.setattr(chat, "history", script.history)
+    return chat.Desk(None, serve=str)
+
+
+def test_stop_ends_the_sampler_within_a_second(desk: Any, script: Script) -> None:
+    script.stopped.clear()
+    answers = desk.answer("slow one", "a" * 32)
+    for answer in answers:
+        if "<progress" in answer.html():
+            break
+    asked = time.monotonic()
+    desk.stop("b" * 32)  # somebody else's stop is not ours
+    assert "<progress" in next(answers).html()
+    desk.stop("a" * 32)
+    final = list(answers)[-1]
+    assert time.monotonic() - asked < 1
+    assert final.text() == "Stopped." and "<progress" not in final.html()
+    deadline = asked + 1
+    while not script.stopped and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert script.stopped, "the sampler went on after Stop"
+
+
+def test_leaving_the_page_stops_the_sampler(desk: Any, script: Script) -> None:
+    script.stopped.clear()
+    answers = desk.answer("slow one", "c" * 32)
+    while "<progress" not in next(answers).html():
+        pass
+    answers.close()
+    deadline = time.monotonic() + 1
+    while not script.stopped and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert script.stopped
+
+
+def test_line_is_first_come_first_served_and_says_who_is_ahead() -> None:
+    from ui.chat import Line
+
+    line, order, told = Line(), [], []
+    inside, go = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with line.turn(Cancel(), lambda n: None):
+            inside.set()
+            go.wait(5)
+            order.append(1)
+
+    def second() -> None:
+        with line.turn(Cancel(), told.append):
+            order.append(2)
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait(5)
+    threads[1].start()
+    stopped = Cancel()
+    stopped.set()
+    with pytest.raises(Cancelled), line.turn(stopped, lambda n: None):
+        pass
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == [1, 2] and told == [1]
+
+
+def answer(*events: Any) -> Any:
+    from ui.render import Answer
+
+    shown = Answer(serve=str)
+    for event in events:
+        shown.add(event)
+    return shown
+
+
+def test_step_line_tells_tool_arguments_confidence_and_runner_up() -> None:
+    html = answer(
+        Choice("generate_image", {"subject": "sneaker", "count": 2}, 0.974, (("morph_images", 0.012),)),
+        Progress("drawing", 1, 2),
+    ).html()
+    text = re.sub("<[^>]+>", " ", html)
+    for part in ("generate_image", "subject", "sneaker", "97 % sure", "next: morph_images 1 %", "drawing"):
+        assert part in text
+    assert '<progress max="2" value="1">' in html
+
+
+def test_events_of_several_steps_find_their_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ARTWRIGHT_HOME", str(tmp_path))
+    shown = answer(
+        Choice("generate_image", {}),
+        Choice("invent_names", {}),
+        Failed("no"),
+        Made("invent_names", "Names."),
+        Reply("x"),
+    )
+    shown.finish()
+    assert shown.text() == "no\nNames."
+    assert shown.html().index("no</p>") < shown.html().index("invent_names")
+
+
+def test_whatever_is_said_is_escaped_and_loads_nothing() -> None:
+    from ui import render
+
+    nasty = "<img src=http://example.com/x onerror=alert(1)> ![x](http://example.com/y.png)\n\n<script>1</script>"
+    for html in (
+        answer(Word(nasty)).html(),
+        answer(Failed(nasty)).html(),
+        answer(Choice("about", {"topic": nasty})).html(),
+        render.said(nasty),
+        render.past([{"role": "assistant", "text": nasty, "artifacts": []}], str)[0]["content"],
+    ):
+        assert "<img" not in html and "<script" not in html and "\n" not in html
+
+
+def test_texts_keep_their_lines_and_names_become_a_list(desk: Any) -> None:
+    *_, names = desk.answer("invent five names", "d" * 32)
+    assert all(f"<li>{name}</li>" in names.html() for name in NAMES)
+    *_, verse = desk.answer("a verse", "d" * 32)
+    assert VERSE.replace("\n", "&#10;") in verse.html()
+    assert "markov-scripture · seed 7" in verse.html()
+
+
+def test_pictures_have_alt_text_and_whole_multiples_of_their_pixels(desk: Any) -> None:
+    *_, drawn = desk.answer("draw two sneakers", "e" * 32)
+    html = drawn.html()
+    assert 'alt="Sneaker made by vae-fashion, 1 of 2"' in html and html.count("width: 224px") == 2
+    assert html.count("aw-crisp") == 4
+
+
+def test_a_lost_file_is_said_and_the_rest_is_shown(desk: Any) -> None:
+    *_, drawn = desk.answer("draw two sneakers", "f" * 32)
+    drawn.artifacts[0].path.unlink()
+    messages, _ = desk.restore("f" * 32)
+    assert messages[1]["content"].count("<img") == 1
+    assert f"The file of {drawn.artifacts[0].id} is not in the store" in messages[1]["content"]
+
+
+def test_restore_brings_back_the_conversation_of_its_id_only(desk: Any) -> None:
+    list(desk.answer("draw two sneakers", "g" * 32))
+    messages, conversation = desk.restore("g" * 32)
+    assert [m["role"] for m in messages] == ["user", "assistant"] and conversation == "g" * 32
+    assert messages[1]["content"].count("<img") == 2
+    empty, fresh = desk.restore("default")
+    assert empty == [] and len(fresh) >= 32
+
+
+def test_an_open_host_needs_a_password() -> None:
+    import ui
+
+    with pytest.raises(ValueError, match="ARTWRIGHT_AUTH"):
+        ui.launch(host="0.0.0.0", wait=False)
+
+
+def test_a_taken_port_is_one_sentence(address: str) -> None:
+    import ui
+
+    port = int(address.rsplit(":", 1)[1])
+    with pytest.raises(ValueError, match=f"Port {port}"):
+        ui.launch(port=port, llm=Script(), wait=False)
+
+
+def test_a_wrong_llm_is_said_before_the_app_starts() -> None:
+    import ui
+
+    with pytest.raises(ValueError, match="nonsense"):
+        ui.launch(port=0, llm="nonsense", wait=False)
+
+
+def test_a_loading_llm_is_waited_for_and_said(desk: Any, script: Script) -> None:
+    from ui.chat import Desk
+
+    class Slow:
+        ready = threading.Event()
+
+        @property
+        def engine(self) -> None:
+            self.ready.wait(5)
+
+    slow = Slow()
+    answers = Desk(slow, serve=str).answer("hello", "h" * 32)
+    while "Loading the language model" not in next(answers).html():
+        pass
+    slow.ready.set()
+    assert "draw" in list(answers)[-1].text()

@@ -1,0 +1,213 @@
+"""The VAE: its ELBO against numerical integrals, determinism, conditioning, requests."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generators.core.errors import Cancelled, CheckpointError, RequestError
+from generators.core.generator import Cancel, Partial, Request
+from generators.core.mixture import draw_mixture, fit_mixture
+from generators.core.training import Run
+from generators.data.splits import Images, Splits
+from generators.vae import VAE, Config, neg_elbo, slerp
+
+NAMES = ("dark", "light-one")
+SMALL = Config(latent=3, width=4, hidden=16, label_width=4, batch=16, components=2)
+
+
+def pictures(count: int, seed: int, names=NAMES, colour: bool = False, size: int = 28) -> Images:
+    """Dark pictures with a bright square, and light ones with a dark square."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, count)
+    pixels = np.where(labels[:, None, None] == 1, 200, 30) * np.ones((1, size, size))
+    for picture, label, (y, x) in zip(pixels, labels, random.integers(2, size - 10, (count, 2)), strict=True):
+        picture[y : y + 8, x : x + 8] = 30 if label else 200
+    pixels = np.repeat(pixels[..., None], 3, axis=3) if colour else pixels
+    return Images(pixels.astype(np.uint8), labels if names else np.zeros(count, np.int64), names)
+
+
+def splits(**options) -> Splits[Images]:
+    return Splits(pictures(160, 0, **options), pictures(40, 1, **options))
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    made = VAE.fit(splits(), SMALL, Run(steps=150))
+    made.info.name = "vae-test"
+    return made
+
+
+def test_elbo_equals_a_numerical_integral_in_one_dimension():
+    # q = N(m, s^2) in one dimension; p(x | z) Bernoulli with logits a*z + b for two pixels.
+    m, s, a, b = 0.7, 0.6, torch.tensor([1.5, -2.0]), torch.tensor([0.3, 0.1])
+    x = torch.tensor([0.8, 0.25])
+    grid = torch.linspace(-12, 12, 200_001, dtype=torch.float64)[:, None]
+    q = torch.exp(-0.5 * ((grid - m) / s) ** 2) / (s * math.sqrt(2 * math.pi))
+    prior = -0.5 * grid**2 - 0.5 * math.log(2 * math.pi)
+    p = torch.sigmoid(a * grid + b)
+    log_likelihood = (x * p.log() + (1 - x) * (1 - p).log()).sum(1, keepdim=True)
+    integral = -(q * (log_likelihood + prior - q.log())).nan_to_num(0).sum() * (24 / 200_000)
+
+    noise = torch.randn(400_000, 1, generator=torch.Generator().manual_seed(0))
+    z = m + s * noise
+    mean, log_variance = torch.full((1, 1), m), torch.full((1, 1), 2 * math.log(s))
+    terms = neg_elbo(x.expand(len(z), 2), a * z + b, mean, log_variance)
+    assert float(terms[0].mean() + terms[1].mean()) == pytest.approx(float(integral), abs=0.01)
+
+    divergence = -(q * (prior - q.log())).nan_to_num(0).sum() * (24 / 200_000)
+    assert float(terms[1][0]) == pytest.approx(float(divergence), abs=1e-4)  # the KL term alone, in closed form
+
+
+def test_elbo_bounds_the_likelihood_from_below(model: VAE):
+    """-log p(x), by importance sampling with many draws, is at most the negative ELBO (Burda et al. 2016)."""
+    split = pictures(8, 5)
+    x = torch.from_numpy(split.pixels)[:, None].float() / 255
+    label = torch.from_numpy(split.labels)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        terms = [sum(model.net(x, label, torch.randn(8, 3, generator=random))) for _ in range(200)]
+        e = model.net.embed(label)
+        mean, log_variance = model.net.encode(x, e)
+        logs = []
+        for _ in range(200):
+            noise = torch.randn(8, 3, generator=random)
+            z = mean + (0.5 * log_variance).exp() * noise
+            likelihood = -neg_elbo(x, model.net.decode(z, e), mean, log_variance)[0]
+            logs.append(likelihood + (-0.5 * z.square() + 0.5 * noise.square() + 0.5 * log_variance).sum(1))
+        nll = math.log(200) - torch.stack(logs).logsumexp(0)
+    assert (nll <= torch.stack(terms).mean(0) + 0.05).all()
+
+
+def test_training_helps_and_the_score_is_exact(model: VAE):
+    held_out = pictures(60, 7)
+    untrained = VAE.fit(splits(), SMALL, Run(steps=1))
+    first, second = model.score(held_out), model.score(held_out)
+    assert first == second and first["n"] == 60
+    assert first["neg_elbo_nats"] == pytest.approx(first["reconstruction_nats"] + first["kl_nats"])
+    assert first["neg_elbo_nats"] < untrained.score(held_out)["neg_elbo_nats"] - 10
+
+
+def test_saved_and_loaded_it_is_the_same_model(model: VAE, tmp_path: Path):
+    folder = model.save_pretrained(tmp_path / "vae-test")
+    again = VAE.from_pretrained(folder)
+    held_out = pictures(20, 7)
+    assert again.score(held_out) == model.score(held_out)
+    assert np.array_equal(again.sample(6, seed=3)["images"], model.sample(6, seed=3)["images"])
+    assert "aggregate posterior" in (folder / "README.md").read_text()
+    (folder / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
+    with pytest.raises(CheckpointError):
+        VAE.from_pretrained(folder)
+
+
+def test_weights_that_do_not_fit_are_a_clear_error(model: VAE):
+    state = model.state()
+    state.pop("net.up.0.weight")
+    with pytest.raises(CheckpointError, match="do not fit"):
+        VAE.from_state(model.info, state)
+
+
+def test_cancel_and_resume_give_the_unbroken_runs_weights(tmp_path: Path):
+    whole = VAE.fit(splits(), SMALL, Run(steps=24))
+    cancel = Cancel()
+    stop = lambda event: cancel.set() if event.kind == "val" else None  # noqa: E731
+    with pytest.raises(Cancelled):
+        VAE.fit(splits(), SMALL, Run(steps=24, folder=tmp_path, cancel=cancel, callbacks=(stop,)))
+    resumed = VAE.fit(splits(), SMALL, Run(steps=24, folder=tmp_path, resume=True))
+    for name, array in whole.state().items():
+        assert np.array_equal(array, resumed.state()[name]), name
+
+
+def made(model: VAE, task: str = "generate_image", seed: int = 0, **args) -> list:
+    return list(model.draw(Request(task, args), seed=seed, cancel=Cancel()))
+
+
+def test_a_batch_of_eight_contains_the_batch_of_four(model: VAE):
+    four, eight = (made(model, subject="dark", count=count, seed=11) for count in (4, 8))
+    assert all(np.array_equal(a, b) for a, b in zip(four, eight, strict=False))
+    assert len({picture.tobytes() for picture in eight}) == 8
+    assert all(picture.shape == (28, 28) and picture.dtype == np.uint8 for picture in eight)
+    assert not np.array_equal(four[0], made(model, subject="dark", seed=12)[0])
+
+
+@pytest.mark.parametrize(("said", "bright"), [("Dark", False), ("light ones", True), ("Light-One", True)])
+def test_the_subject_decides_what_is_drawn(model: VAE, said: str, bright: bool):
+    means = [picture.mean() for picture in made(model, subject=said, count=4)]
+    assert all((mean > 115) == bright for mean in means)
+
+
+def test_morph_goes_from_one_subject_to_the_other(model: VAE):
+    frames = made(model, "morph_images", start="dark", end="light one", frames=5)
+    assert len(frames) == 5
+    assert frames[0].mean() < 115 < frames[-1].mean()
+    assert np.array_equal(frames[0], made(model, subject="dark")[0])  # the ends are pictures of their own
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"subject": "dragon"}, "does not know 'dragon'; it knows dark, light-one"),
+        ({"subject": "dark", "count": 0}, "count is 0"),
+        ({"subject": "dark", "count": -1}, "count is -1"),
+        ({"subject": "dark", "count": 10**9}, "from 1 to 64"),
+        ({"subject": "dark", "count": 1.5}, "whole number"),
+    ],
+)
+def test_wrong_requests_say_what_is_right(model: VAE, args, words):
+    with pytest.raises(RequestError, match=words):
+        made(model, **args)
+
+
+def test_wrong_morphs(model: VAE):
+    with pytest.raises(RequestError, match="frames is 1"):
+        made(model, "morph_images", start="dark", end="dark", frames=1)
+
+
+def test_unlabelled_colour_pictures_of_64_pixels():
+    options = {"names": (), "colour": True, "size": 64}
+    model = VAE.fit(splits(**options), SMALL, Run(steps=3))
+    notice, picture = made(model, subject="a cat")
+    assert isinstance(notice, Partial) and "without labels" in notice.message
+    assert picture.shape == (64, 64, 3)
+    assert model.sample(3)["labels"].tolist() == [0, 0, 0]
+    assert model.reconstruct(pictures(2, 0, **options)).shape == (2, 64, 64, 3)
+    again = VAE.from_state(model.info, model.state())
+    assert again.score(pictures(4, 9, **options)) == model.score(pictures(4, 9, **options))
+
+
+def test_data_that_does_not_fit(model: VAE):
+    with pytest.raises(ValueError, match="20x20; a VAE takes squares of 28, 32 or 64"):
+        VAE.fit(splits(size=20), SMALL, Run(steps=1))
+    assert model.score(pictures(3, 0, size=32))["n"] == 3  # scaled to the model's size
+    with pytest.raises(ValueError, match="classes are cat; vae-test knows dark, light-one"):
+        model.score(Images(pictures(3, 0).pixels, np.zeros(3, np.int64), ("cat",)))
+
+
+@pytest.mark.parametrize("wrong", [{"latent": 0}, {"size": 30}, {"learning_rate": 0}, {"batch": 0}, {"components": -1}])
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Config(**{**asdict(SMALL), **wrong})
+
+
+def test_slerp_keeps_to_the_arc():
+    a, b = np.asarray([2.0, 0.0], np.float32), np.asarray([0.0, 4.0], np.float32)
+    assert np.allclose(slerp(a, b, 0), a, atol=1e-6) and np.allclose(slerp(a, b, 1), b, atol=1e-6)
+    assert np.allclose(slerp(a, b, 0.5), 3 / math.sqrt(2), atol=1e-5)
+    assert np.allclose(slerp(a, -a, 0.25), a / 2)
+
+
+def test_the_mixture_finds_two_clusters_and_keeps_their_moments():
+    random = np.random.default_rng(0)
+    side = random.integers(0, 2, 4000)[:, None]
+    mean = (np.where(side == 1, 3.0, -3.0) + 0.1 * random.standard_normal((4000, 2))).astype(np.float32)
+    variance = np.full((4000, 2), 0.25, np.float32)
+    mixture = fit_mixture(mean, variance, [np.ones(4000, bool), np.zeros(4000, bool)], components=2, seed=0)
+    assert np.allclose(np.sort(mixture["means"][0, :, 0]), [-3, 3], atol=0.05)
+    drawn = np.stack([draw_mixture(mixture, 0, random) for _ in range(4000)])
+    assert np.allclose(drawn.var(0), 9 + 0.01 + 0.25, rtol=0.05)
+    assert np.allclose(mixture["factors"][1], np.eye(2))  # a class without pictures: the prior

@@ -1,0 +1,297 @@
+"""The chat: a request goes to the agent in a thread of its own, and what happens is shown as it happens.
+
+The thread is what makes Stop quick: the page gives up waiting at once, and the sampler ends at its next look at the
+cancel switch. One LLM serves everybody, so requests stand in line and say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import gradio as gr
+
+from chains.agent import history, talk
+from chains.events import Event, Failed
+from generators.core.errors import Cancelled
+from generators.core.generator import Cancel
+from ui import render
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = (
+    "draw two sneakers",
+    "invent five names",
+    "turn a coat into a dress",
+    "write a verse",
+    "what can you do?",
+)
+LONGEST = 2000  # characters of one request
+WAKE = 0.1  # seconds between looks at the cancel switch
+SIGN_OF_LIFE = 1.0  # seconds after which the clock of a silent request is shown anew
+CONVERSATION = re.compile(r"[A-Za-z0-9_-]{22,64}")
+
+
+class Line:
+    """First come, first served: one request at a time has the LLM."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[object] = deque()
+        self._moved = threading.Condition()
+
+    @contextmanager
+    def turn(self, cancel: Cancel, ahead: Callable[[int], None]) -> Iterator[None]:
+        """Wait for our turn, calling `ahead` with the number before us whenever it changes; raises `Cancelled`."""
+        ticket = object()
+        with self._moved:
+            self._waiting.append(ticket)
+        try:
+            with self._moved:
+                told = 0
+                while (place := self._waiting.index(ticket)) > 0:
+                    if place != told:
+                        ahead(place)
+                        told = place
+                    self._moved.wait(WAKE)
+                    cancel.check()
+            yield
+        finally:
+            with self._moved:
+                self._waiting.remove(ticket)
+                self._moved.notify_all()
+
+
+class Turn:
+    """One request being answered by the agent in its own thread; `show()` follows it."""
+
+    def __init__(self, text: str, conversation: str, desk: Desk) -> None:
+        self.cancel = Cancel()
+        self._text, self._conversation, self._desk = text, conversation, desk
+        self._events: queue.SimpleQueue[Event | render.Waiting | None] = queue.SimpleQueue()
+
+    def show(self) -> Iterator[render.Answer]:
+        """The answer so far, each time that it changed. Ends at once when `cancel` is set."""
+        answer = render.Answer(self._desk.serve)
+        threading.Thread(target=self._work, name="artwright-turn", daemon=True).start()
+        yield answer
+        shown = time.monotonic()
+        try:
+            open_ = True
+            while open_ and not self.cancel.is_set():
+                try:
+                    open_ = self._take(answer, self._events.get(timeout=WAKE))
+                except queue.Empty:
+                    if time.monotonic() - shown < SIGN_OF_LIFE:
+                        continue
+                while open_ and not self._events.empty():
+                    open_ = self._take(answer, self._events.get())
+                if open_:
+                    yield answer
+                    shown = time.monotonic()
+            answer.finish(stopped=self.cancel.is_set())
+            yield answer
+        finally:
+            self.cancel.set()  # a person who left the page needs no answer any more
+
+    def _take(self, answer: render.Answer, event: Event | render.Waiting | None) -> bool:
+        if event is None:
+            return False
+        answer.add(event)
+        return True
+
+    def _work(self) -> None:
+        try:
+            with self._desk.line.turn(self.cancel, lambda n: self._events.put(render.Waiting(n))):
+                self._desk.loaded(self.cancel, lambda: self._events.put(render.Waiting(0, loading=True)))
+                self._events.put(render.Waiting(0))
+                for event in talk(self._text, llm=self._desk.llm, thread=self._conversation, cancel=self.cancel):
+                    self._events.put(event)
+        except Cancelled:
+            pass
+        except ValueError as error:
+            self._events.put(Failed(str(error)))
+        except Exception:
+            log.exception("a turn of the chat failed")
+            self._events.put(Failed("Something went wrong inside the app; the terminal it was started from says what."))
+        finally:
+            self._events.put(None)
+
+
+class Desk:
+    """What the page's events call. Holds the line, and the turns under way by conversation so that Stop finds them."""
+
+    def __init__(self, llm: Any, serve: render.Serve) -> None:
+        self.llm = llm
+        self.serve = serve
+        self.line = Line()
+        self._loading = threading.Thread(target=self._load, name="artwright-load", daemon=True)
+        self._loading.start()
+        self._turns: dict[str, set[Turn]] = {}
+        self._lock = threading.Lock()
+
+    def _load(self) -> None:
+        """Load an LLM of this process while the person reads the page; a failure shows again at the first request."""
+        with suppress(Exception):
+            getattr(self.llm, "engine", None)
+
+    def loaded(self, cancel: Cancel, tell: Callable[[], None]) -> None:
+        """Wait until the LLM is loaded, calling `tell` if it is not yet; raises `Cancelled`."""
+        if self._loading.is_alive():
+            tell()
+        while self._loading.is_alive():
+            self._loading.join(WAKE)
+            cancel.check()
+
+    def answer(self, text: str, conversation: str) -> Iterator[render.Answer]:
+        """Answer `text`; a request that is empty or too long is answered with one sentence."""
+        text = text.strip()
+        if not text or len(text) > LONGEST:
+            answer = render.Answer(self.serve)
+            problem = f"has {len(text):,} characters; {LONGEST:,} are allowed" if text else "is empty"
+            answer.add(Failed(f"The request {problem}: write what you want in a sentence or two."))
+            answer.finish()
+            yield answer
+            return
+        turn = Turn(text, conversation, self)
+        with self._lock:
+            self._turns.setdefault(conversation, set()).add(turn)
+        try:
+            yield from turn.show()
+        finally:
+            with self._lock:
+                self._turns[conversation].discard(turn)
+                if not self._turns[conversation]:
+                    del self._turns[conversation]
+
+    def stop(self, conversation: str) -> None:
+        """Cancel what this conversation has under way."""
+        with self._lock:
+            for turn in self._turns.get(conversation, ()):
+                turn.cancel.set()
+
+    def send(self, text: str, messages: list[Any], conversation: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """The page's main event: messages, the input box and the conversation's id, as the answer grows."""
+        if isinstance(event.target, gr.Button):  # an example's label is its request
+            text = event.target.value
+        conversation = known(conversation)
+        if not text.strip():
+            yield gr.skip(), gr.skip(), gr.skip()
+            return
+        messages = [*messages, {"role": "user", "content": render.said(text)}, {"role": "assistant", "content": ""}]
+        for i, answer in enumerate(self.answer(text, conversation)):
+            messages[-1] = {"role": "assistant", "content": answer.html()}
+            first = i == 0
+            yield messages, busy_box() if first else gr.skip(), conversation if first else gr.skip()
+        yield gr.skip(), idle_box(), gr.skip()
+
+    def ask(self, message: str, conversation: str = "") -> Iterator[tuple[str, list[str], str]]:
+        """The API's `chat`: the reply so far, the files made, and the conversation's id to go on with."""
+        conversation = known(conversation)
+        for answer in self.answer(message, conversation):
+            yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
+
+    def restore(self, conversation: str) -> tuple[list[Any], str]:
+        """What this browser's conversation has said so far; a new conversation for a new browser."""
+        if known(conversation) != conversation:
+            return [], known("")
+        return render.past(history(conversation), self.serve), conversation
+
+    def renew(self, conversation: str) -> tuple[list[Any], Any, str]:
+        """Stop what runs and begin a new conversation."""
+        self.stop(known(conversation))
+        return [], idle_box(), known("")
+
+
+def known(conversation: Any) -> str:
+    """`conversation` if it can be one's id, else a new one that nobody can guess."""
+    if isinstance(conversation, str) and CONVERSATION.fullmatch(conversation):
+        return conversation
+    return secrets.token_urlsafe(24)
+
+
+def busy_box() -> gr.Textbox:
+    """The input box while a request runs."""
+    return gr.Textbox(value="", submit_btn=False, stop_btn="Stop")
+
+
+def idle_box() -> gr.Textbox:
+    """The input box ready for a request."""
+    return gr.Textbox(submit_btn="Send", stop_btn=False)
+
+
+def room(page: gr.Blocks, llm: Any = None) -> None:
+    """Lay out the chat on `page` and connect it."""
+    # Gradio encrypts what the browser keeps; with a secret of its own choice, a restart would lose the conversation.
+    conversation = gr.BrowserState("", storage_key="artwright-conversation", secret="artwright")
+    chatbot = gr.Chatbot(
+        label="Conversation",
+        show_label=False,
+        container=False,
+        elem_id="aw-chat",
+        layout="bubble",
+        scale=1,
+        height=None,
+        min_height=200,
+        buttons=[],
+        latex_delimiters=[],
+        placeholder=render.WELCOME,
+    )
+    desk = Desk(llm, serve=lambda path: str(chatbot.move_resource_to_block_cache(path)))
+    with gr.Row(elem_id="aw-tools"):
+        with gr.Row(elem_id="aw-chips"):
+            chips = [gr.Button(text, size="sm", variant="secondary", min_width=0) for text in EXAMPLES]
+        fresh = gr.Button("New chat", size="sm", variant="secondary", min_width=0, elem_id="aw-new")
+    box = gr.Textbox(
+        label="Your request",
+        show_label=False,
+        container=False,
+        placeholder="Say what to make …",
+        elem_id="aw-box",
+        lines=1,
+        max_lines=6,
+        max_length=LONGEST,
+        autofocus=True,
+        submit_btn="Send",
+        stop_btn=False,
+    )
+    gr.on(
+        [box.submit, *(chip.click for chip in chips)],
+        desk.send,
+        [box, chatbot, conversation],
+        [chatbot, box, conversation],
+        concurrency_limit=32,  # they wait in our own line, which tells them so
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    box.stop(desk.stop, [conversation], queue=False, show_progress="hidden", api_visibility="private")
+    fresh.click(
+        desk.renew,
+        [conversation],
+        [chatbot, box, conversation],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    page.load(desk.restore, [conversation], [chatbot, conversation], show_progress="hidden", api_visibility="private")
+    _endpoint(desk)
+
+
+def _endpoint(desk: Desk) -> None:
+    """`/chat` for programs: message and, to go on with one, conversation in; reply, files and conversation out."""
+    with gr.Group(visible=False):
+        message = gr.Textbox(label="message")
+        before = gr.Textbox(label="conversation", value="")
+        reply = gr.Textbox(label="reply")
+        files = gr.Files(label="files")
+        after = gr.Textbox(label="conversation")
+        gr.Button("ask").click(
+            desk.ask, [message, before], [reply, files, after], api_name="chat", concurrency_limit=32
+        )
