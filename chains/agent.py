@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 TURNS = 6  # of the conversation that the model sees
 MODEL_CALLS, TOOL_CALLS = 4, 8  # at most, in one turn
 ROUTE_ROUNDS = 4
+TALK_TOKENS = 120  # of plain talk by a model in this process, about 6 s on two cores
 TOLD = "artwright_told"  # marks a reply that only repeats what the tools said
 STOPPED = "Stopped."
 SYSTEM = (
@@ -205,7 +206,7 @@ def agent(
     file that keeps conversations (then every call names its `thread_id`); `tools` the app's own by default. The calls
     of a turn run one after the other.
     """
-    model = llm if isinstance(llm, BaseChatModel) else chat_model(llm)
+    model = _model(llm)
     own = _is_ours(model)
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
         InOrder(),
@@ -223,6 +224,14 @@ def agent(
         middleware=middleware,
         checkpointer=_saver(Path(memory)) if isinstance(memory, str | Path) else memory,
     )
+
+
+def _model(llm: str | BaseChatModel | None) -> BaseChatModel:
+    """The chat model; one that runs in this process talks in one short paragraph."""
+    if isinstance(llm, BaseChatModel):
+        return llm
+    model = chat_model(llm)
+    return model.model_copy(update={"max_tokens": TALK_TOKENS, "stop": ["\n\n"]}) if _is_ours(model) else model
 
 
 def _is_ours(model: BaseChatModel) -> bool:
@@ -365,7 +374,7 @@ def route(
     `history` are earlier prompts, answered as if their calls had succeeded; `tools` JSON schemas in place of the
     app's. Returns `{"prompt", "calls": [{"name", "args", "confidence"}], "reply", "seconds"}`.
     """
-    model = llm if isinstance(llm, BaseChatModel) else chat_model(llm)
+    model = _model(llm)
     offered: list[Any] = list(app_tools().values()) if tools is None else [dict(tool) for tool in tools]
     bound = model.bind_tools(offered)
     messages: list[AnyMessage] = []

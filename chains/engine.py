@@ -33,7 +33,7 @@ __all__ = ["Call", "Decision", "Engine", "Outcome", "Sampler", "embedded_base", 
 
 CALL_TOKENS = 768  # after which the arguments of one call are brought to an end
 SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
-REPETITION_PENALTY = 1.15  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
+REPETITION_PENALTY = 1.05  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
 REPEATED_WORDS = 5  # tokens in a row that plain talk never writes twice
 
 

@@ -27,10 +27,8 @@ SYSTEM = (
     "Pick the tool for the person's last message and write its call as one line, name and JSON arguments; several "
     f'tasks are several lines. Write "{NO_TOOL}" when none is asked for.'
 )
-PLAIN_SYSTEM = (
-    "You are Artwright, a friendly assistant that runs on this computer. You can draw pictures, write text and invent "
-    "names with small models trained here. Answer in a few short sentences."
-)
+# As short as the one the model was tuned with: said more, a model this small talks about its instructions.
+PLAIN_SYSTEM = "You are a helpful AI assistant named Artwright"
 PLAIN_TALK_TURNS = 6  # turns of the conversation that plain talk sees
 
 

@@ -20,7 +20,29 @@ KEEP, END = "\x01", "\x02"
 SAFE, DONE = "\x03", "\x04"  # the same for words inside a phrase: no noise, but words may follow
 _MARKS = re.compile("[\x01-\x04]")
 _PLURAL_ONLY = {"trousers", "pants", "slacks", "jeans", "chinos"}
-_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 _TENS = {
     30: "thirty",
     40: "forty",
@@ -31,6 +53,7 @@ _TENS = {
     90: "ninety",
     100: "a hundred",
 }
+_QUOTES = [("'", "'"), ('"', '"'), ('"', '"'), ("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")]
 _LOOSE = {2: "a couple of", 12: "a dozen", 6: "half a dozen", 24: "two dozen"}
 
 
@@ -111,7 +134,7 @@ def disguises() -> dict[str, dict[str, Any]]:
 
 @cache
 def words(name: str) -> tuple[str, ...]:
-    """The word list `name` of words.txt (or `list.name` of invented.txt); one with ";" in it is split there, others at commas."""
+    """The word list `name` of words.txt (or `list.name` of invented.txt), split at ";" or else at commas."""
     lines = sections("words.txt").get(name) or sections("invented.txt")[f"list.{name}"]
     text = " ".join(line.rstrip(", ") + ("," if ";" not in line else ";") for line in lines)
     mark = ";" if any(";" in line for line in lines) else ","
@@ -120,7 +143,7 @@ def words(name: str) -> tuple[str, ...]:
 
 @cache
 def synonyms(name: str) -> dict[str, tuple[str, ...]]:
-    """`label=other, words` lines of a section as {label: other words}; the slash of "label/plural" goes with the label."""
+    """`label=other, words` lines of a section as {label: other words}; "label/plural" keeps its slash."""
     pairs = (line.partition("=") for line in sections("words.txt")[name])
     return {label.strip(): tuple(w.strip() for w in rest.split(",") if w.strip()) for label, _, rest in pairs}
 
@@ -191,7 +214,7 @@ def listing(parts: list[str], rng: Random) -> str:
 def quoted(text: str, rng: Random, bare: float = 0.15) -> str:
     if rng.random() < bare:
         return text
-    left, right = rng.choice(["''", '""', '""', "“”", "‘’", "«»"])
+    left, right = rng.choice(_QUOTES)
     return f"{left}{text}{right}"
 
 

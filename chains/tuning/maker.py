@@ -27,9 +27,16 @@ SERVED = ("generate_image", "morph_images", "write_text", "invent_names", "about
 WEIGHTS = {"generate_image": 5, "write_text": 4, "invent_names": 4, "morph_images": 3, "about": 3}
 KINDS = {"tool": 46, "talk": 22, "unseen": 8, "multi": 10, "followup": 11, "after": 3}
 NAME_KINDS = (
-    ["surname", "female", "male"], ["surname", "female first", "male first"], ["surname", "first"], ["last", "first"], ["surname", "girl", "boy"],
-    ["elf", "dwarf"], ["town", "street", "surname"], ["female", "male"], ["surname"],
-)  # fmt: skip
+    ["surname", "female", "male"],
+    ["surname", "female first", "male first"],
+    ["surname", "first"],
+    ["last", "first"],
+    ["surname", "girl", "boy"],
+    ["elf", "dwarf"],
+    ["town", "street", "surname"],
+    ["female", "male"],
+    ["surname"],
+)
 STYLES = (
     ["scripture"],
     ["scripture"],
@@ -47,19 +54,39 @@ CLUSTERS = (
     {"run_query", "count_rows", "get_definition_of_done"},
     {"find_restaurant", "book_table", "get_recipe", "find_hotel"},
     {"find_flights", "train_times", "route_distance", "book_taxi"},
-    {"search_web", "get_news", "define_word", "movie_info", "sports_score", "open_page", "translate", "current_time", "get_weather"},
+    {
+        "search_web",
+        "get_news",
+        "define_word",
+        "movie_info",
+        "sports_score",
+        "open_page",
+        "translate",
+        "current_time",
+        "get_weather",
+    },
     {"calculate", "convert_units", "convert_currency", "random_number", "roll_dice", "flip_coin"},
     {"read_file", "summarize", "delete_file", "zip_folder", "resize_photo", "spell_check"},
     {"light_switch", "set_color", "set_thermostat", "open_blinds", "lock_door", "vacuum", "set_volume"},
-    {"play_song", "play_podcast", "compose_music"}, {"stock_price", "buy_shares", "pay_bill", "account_balance"},
-    {"write_text", "fill_blanks", "write_code"}, {"make_video", "morph_images"}, {"vary_image", "complete_image"}, {"restart_server", "ping"},
-    {"take_note", "log_workout", "log_weight"}, {"create_ticket", "assign_ticket"}, {"about", "train_model"}, {"set_language", "translate", "spell_check"},
-)  # fmt: skip
+    {"play_song", "play_podcast", "compose_music"},
+    {"stock_price", "buy_shares", "pay_bill", "account_balance"},
+    {"write_text", "fill_blanks", "write_code"},
+    {"make_video", "morph_images"},
+    {"vary_image", "complete_image"},
+    {"restart_server", "ping"},
+    {"take_note", "log_workout", "log_weight"},
+    {"create_ticket", "assign_ticket"},
+    {"about", "train_model"},
+    {"set_language", "translate", "spell_check"},
+)
 # Talk that some invented tool might serve; only said where the list holds none of them.
 _ELSEWHERE = re.compile(
-    r"weather|rain|cold|hot|umbrella|timer|alarm|wake|remind|send|call|book|order|buy|turn|open|play|what's on|news|search|how do i get|nearest|"
-    r"\btime\b|day|when|much|convert|delete|print|save|translate|say|mean|what is|what's|who|where|how many|how far|add|count|solve|dictionary|"
-    r"spell|recommend|wear|cook|eat|recipe|list|find|explain|define|tell me about|score|won|date|\d|summar|remember|call|note|train|need|hungry|tired|dark"
+    r"weather|rain|cold|hot|umbrella|timer|alarm|wake|remind|send|call|book|order|buy|turn|open|play|"
+    r"what's on|news|search|how do i get|nearest|"
+    r"\btime\b|day|when|much|convert|delete|print|save|translate|say|mean|what is|what's|who|where|how many|how far|"
+    r"add|count|solve|dictionary|"
+    r"spell|recommend|wear|cook|eat|recipe|list|find|explain|define|tell me about|score|won|date|\d|summar|remember|"
+    r"call|note|train|need|hungry|tired|dark"
 )
 
 
@@ -330,16 +357,7 @@ class _Writer:
             line = rng.choice(_talk_lines(self.split))
             if foreign and _ELSEWHERE.search(line.lower()):
                 continue
-            fill = {"person": "people", "city": "cities", "language": "languages", "animal": "unknown"}
-            text = expand(
-                line,
-                rng,
-                lambda slot: (
-                    rng.choice(words(fill[slot]))
-                    if slot != "animal"
-                    else rng.choice(["cat", "dog", "bee", "whale", "frog", "owl", "horse"])
-                ),
-            )
+            text = expand(line, rng, lambda slot: rng.choice(_TALK_SLOTS.get(slot) or words(_TALK_LISTS[slot])))
             if tasks & {
                 "write_code",
                 "compose_music",
@@ -351,11 +369,12 @@ class _Writer:
                 continue
             luck = rng.random()
             if luck < 0.08:
-                text = f"{text.rstrip('.!?')}{rng.choice(['. ', '! ', ', ', '... '])}{expand(rng.choice(_talk_lines(self.split)), rng, lambda slot: 'Tom')}"
+                mark = rng.choice([". ", "! ", ", ", "... "])
+                text = text.rstrip(".!?") + mark + expand(rng.choice(_talk_lines(self.split)), rng, lambda slot: "Tom")
                 if foreign and _ELSEWHERE.search(text.lower()):
                     continue
             elif luck < 0.16 and len(text) > 12:
-                text = f"{rng.choice(['hey, ', 'hi! ', 'well, ', 'ok, ', 'so ', 'honestly, ', 'you know, ', 'hm, ', 'by the way, ', 'tell me, ', 'please, '])}{text}"
+                text = rng.choice(_TALK_LEADS) + text
             elif luck < 0.2 and text[-1:] not in "?!.":
                 text += rng.choice(["!", "...", " :)", ".", "!!"])
             return noisy(text, rng)
@@ -427,7 +446,23 @@ class _Writer:
             parts.append(text)
             calls.append(call)
         verb = rng.choice(
-            ["draw ", "show me ", "make ", "paint ", "give me ", "create ", "generate ", "I want ", "I'd like ", "draw me ", "sketch ", "let me see ", "I need ", "can I see ", ""]
+            [
+                "draw ",
+                "show me ",
+                "make ",
+                "paint ",
+                "give me ",
+                "create ",
+                "generate ",
+                "I want ",
+                "I'd like ",
+                "draw me ",
+                "sketch ",
+                "let me see ",
+                "I need ",
+                "can I see ",
+                "",
+            ]
         )
         imperative = verb.split(" ")[0] in ("draw", "paint", "create", "generate", "sketch", "make", "give", "show")
         shared = ""
@@ -450,9 +485,13 @@ class _Writer:
         table = sections("follow.txt")
         pattern = rng.choice(table.get(f"results {tool.task}") or table["results other"])
         values = {
-            "n": str(args.get("count", args.get("frames", args.get("words", 4)))), "subject": str(args.get("subject", "")), "start": str(args.get("start", "")),
-            "end": str(args.get("end", "")), "model": str(args.get("model", rng.choice(words("modelnames")))), "seed": str(args.get("seed", rng.randint(0, 99999))),
-        }  # fmt: skip
+            "n": str(args.get("count", args.get("frames", args.get("words", 4)))),
+            "subject": str(args.get("subject", "")),
+            "start": str(args.get("start", "")),
+            "end": str(args.get("end", "")),
+            "model": str(args.get("model", rng.choice(words("modelnames")))),
+            "seed": str(args.get("seed", rng.randint(0, 99999))),
+        }
         return expand(pattern, rng, values.__getitem__)
 
     def _done(self, tool: _Tool, wrap: bool = True) -> tuple[list[Turn], dict[str, Any]]:
@@ -534,7 +573,7 @@ class _Writer:
         args = dict(before)
         request = Request(tool.task, tool.schema, tool.known, rng, self.split)
         line = rng.choice(
-            [l for l in sections("follow.txt")[kind] if grammar.reserved(l) == (self.split == "dev")]
+            [frame for frame in sections("follow.txt")[kind] if grammar.reserved(frame) == (self.split == "dev")]
             or sections("follow.txt")[kind]
         )
         if kind in ("again", "more_one", "more_n"):
@@ -564,11 +603,37 @@ class _Writer:
         return text.removesuffix("?") if text.endswith("?") and rng.random() < 0.3 else text, args
 
 
+_TALK_SLOTS = {"animal": ("cat", "dog", "bee", "whale", "frog", "owl", "horse")}
+_TALK_LEADS = (
+    "hey, ",
+    "hi! ",
+    "well, ",
+    "ok, ",
+    "so ",
+    "honestly, ",
+    "you know, ",
+    "hm, ",
+    "by the way, ",
+    "tell me, ",
+    "please, ",
+)
+_TALK_LISTS = {"person": "people", "city": "cities", "language": "languages"}
 _NOTHING = object()
 _ARGUMENT = {
-    "change_seed": "seed", "change_model": "model", "change_frames": "frames", "change_words": "words", "change_must": "must_include", "change_temperature": "temperature",
-    "change_style": "style", "change_prompt": "prompt", "change_letters": "starts_with", "change_kind": "kind", "more_one": "count", "more_n": "count", "change_count": "count",
-}  # fmt: skip
+    "change_seed": "seed",
+    "change_model": "model",
+    "change_frames": "frames",
+    "change_words": "words",
+    "change_must": "must_include",
+    "change_temperature": "temperature",
+    "change_style": "style",
+    "change_prompt": "prompt",
+    "change_letters": "starts_with",
+    "change_kind": "kind",
+    "more_one": "count",
+    "more_n": "count",
+    "change_count": "count",
+}
 _SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt"}
 FOLLOWS = {  # which changes make sense after which tool
     "generate_image": [

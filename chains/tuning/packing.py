@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -95,12 +96,12 @@ def attention_chunks(pack: Pack) -> list[tuple[int, int, Tensor]]:
     owner, prefix = pack.owner, pack.prefix
     starts = [prefix, *(i for i in range(prefix + 1, len(owner)) if owner[i] != owner[i - 1]), len(owner)]
     bounds = [prefix]
-    for start, following in zip(starts, starts[1:], strict=False):
+    for start, following in pairwise(starts):
         if following - bounds[-1] > _CHUNK and start > bounds[-1]:
             bounds.append(start)
     bounds.append(len(owner))
     chunks = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         mine = owner[start:end]
         within = (mine[:, None] == mine[None, :]).tril()
         chunks.append((start, end, torch.cat([within.new_ones(end - start, prefix), within], dim=1)))
@@ -154,7 +155,7 @@ def use_lean_lora(model: nn.Module) -> None:
 
     for layer in model.modules():
         if isinstance(layer, Linear):
-            layer.forward = _LeanForward(layer)
+            layer.forward = _LeanForward(layer)  # type: ignore[method-assign]
 
 
 class _LeanForward:
@@ -190,7 +191,7 @@ def pack_loss(model: Any, pack: Pack) -> Tensor:
 
 
 def right_answers(logits: Tensor, pack: Pack) -> tuple[list[bool], list[bool]]:
-    """For each example of the pack, teacher-forced: whether every target is the likeliest token, and whether the first is."""
+    """For each example, teacher-forced: whether every target is the likeliest token, and whether the first is."""
     right = (logits.argmax(-1) == pack.targets).tolist()
     whole = [True] * len(pack.examples)
     first = [False] * len(pack.examples)

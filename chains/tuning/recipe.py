@@ -192,7 +192,8 @@ class Trainer:
             for key in ("seed", "pack_tokens"):
                 if recipe[key] != getattr(self.recipe, key):
                     raise ValueError(
-                        f"the checkpoint was made with {key}={recipe[key]}, not {getattr(self.recipe, key)}; use that or another --out"
+                        f"the checkpoint was made with {key}={recipe[key]}, not {getattr(self.recipe, key)}; "
+                        "use that or another --out"
                     )
             self.progress = Progress(**json.loads(stored.metadata()["progress"]))
             kept = set(stored.keys())
@@ -253,7 +254,8 @@ def _card(note: dict[str, Any]) -> str:
     kinds = "\n".join(
         f"| {kind} | {100 * row['exact']:.1f} % | {row['n']} |" for kind, row in note["dev"]["kinds"].items()
     )
-    command = f"python -m chains.tuning train --minutes {note['recipe']['minutes']:g} --seed {note['recipe']['seed']} --out DIR"
+    recipe = note["recipe"]
+    command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']} --out DIR"
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -265,8 +267,9 @@ LoRA (rank {RANK}, alpha {ALPHA}, all linear layers, bf16) that teaches the mode
 `name {{"arg":value}}` lines or `no tool`, in the format of `chains/prompting.py`. Plain talk is the base model's,
 without the adapter. Bound to its base by the sha256 in `artwright.json`.
 
-Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps, {note["tokens"]:,} tokens), none seen
-twice, all from `chains/tuning/phrases` (MIT, written for this project): `{command}`.
+Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps,
+{note["tokens"]:,} tokens), none seen twice, all from `chains/tuning/phrases`
+(MIT, written for this project): `{command}`.
 
 | dev examples (frames kept out of training) | all target tokens right | n |
 |---|---|---|

@@ -55,7 +55,7 @@ _LISTED = re.compile(r": ([^:]+)$")
 
 
 class Request:
-    """A request in the making. `tool` is the schema as the prompt shows it; `task` the tool's own name in our tables."""
+    """A request in the making. `tool` is the schema before renaming; `task` the tool's own name in our tables."""
 
     def __init__(
         self, task: str, tool: Mapping[str, Any], known: Mapping[str, list[str]], rng: Random, split: str
@@ -209,16 +209,68 @@ class Request:
     def slot_text(self) -> str:
         rng = self.rng
         base = rng.choice(
-            ["a text", "a short text", "a passage", "a short passage", "a paragraph", "a short paragraph", "some text", "a few sentences", "a few lines", "a page", "a piece of text", "some lines", "something", "a bit of prose", "some prose", "a little text", "a snippet of text", "a verse", "a new text", "some sentences", "a longer text", "some words"]
+            [
+                "a text",
+                "a short text",
+                "a passage",
+                "a short passage",
+                "a paragraph",
+                "a short paragraph",
+                "some text",
+                "a few sentences",
+                "a few lines",
+                "a page",
+                "a piece of text",
+                "some lines",
+                "something",
+                "a bit of prose",
+                "some prose",
+                "a little text",
+                "a snippet of text",
+                "a verse",
+                "a new text",
+                "some sentences",
+                "a longer text",
+                "some words",
+            ]
         )
         luck = rng.random()
         if luck < 0.1 and "words" in self.tool_known:
             value = self.word_count()
-            return rng.choice(["a {}-word text", "a {} word passage", "a {}-word paragraph", "a passage of {} words", "a text of {} words", "{} words", "about {} words", "{} words of text", "around {} words of prose"]).format(value)  # fmt: skip
+            return rng.choice(
+                [
+                    "a {}-word text",
+                    "a {} word passage",
+                    "a {}-word paragraph",
+                    "a passage of {} words",
+                    "a text of {} words",
+                    "{} words",
+                    "about {} words",
+                    "{} words of text",
+                    "around {} words of prose",
+                ]
+            ).format(value)
         if luck < 0.2 and "style" in self.tool_known:
             if "scripture" in self.known.get("style", []) and rng.random() < 0.6:
                 self.put("style", "scripture")
-                return rng.choice(["a bible-like passage", "a biblical text", "some scripture", "a scripture passage", "a Bible passage", "a bible verse", "something biblical", "a holy-sounding passage", "a piece of scripture", "a verse like in the Bible", "a few lines of scripture", "a new bible chapter", "an Old Testament style text", "a psalm-like passage"])  # fmt: skip
+                return rng.choice(
+                    [
+                        "a bible-like passage",
+                        "a biblical text",
+                        "some scripture",
+                        "a scripture passage",
+                        "a Bible passage",
+                        "a bible verse",
+                        "something biblical",
+                        "a holy-sounding passage",
+                        "a piece of scripture",
+                        "a verse like in the Bible",
+                        "a few lines of scripture",
+                        "a new bible chapter",
+                        "an Old Testament style text",
+                        "a psalm-like passage",
+                    ]
+                )
             said = self.style()
             return f"{base} in the style of {said}"
         if luck < 0.26 and "must_include" in self.tool_known:
@@ -276,7 +328,8 @@ class Request:
             single = f"{grammar.article(phrase)} {phrase}"
             return rng.choice([single, single, f"one {phrase}", f"a single {phrase}", f"a new {phrase}"])
         if luck < 0.75:
-            return f"{rng.choice(['some', 'some', 'a few', 'several', 'new', 'some new', 'more', 'fresh', 'a bunch of'])} {bare}"
+            few = ["some", "some", "a few", "several", "new", "some new", "more", "fresh", "a bunch of"]
+            return f"{rng.choice(few)} {bare}"
         return bare
 
     def kind(self) -> str:
@@ -323,9 +376,20 @@ class Request:
 
     def slot_keep(self) -> str:
         value, said = self.rng.choice(
-            [("top", "top"), ("top", "upper part"), ("bottom", "bottom"), ("bottom", "lower half"), ("left", "left"), ("left", "left side"),
-             ("right", "right"), ("right", "right side"), ("outside", "outside"), ("outside", "border"), ("outside", "edge")]
-        )  # fmt: skip
+            [
+                ("top", "top"),
+                ("top", "upper part"),
+                ("bottom", "bottom"),
+                ("bottom", "lower half"),
+                ("left", "left"),
+                ("left", "left side"),
+                ("right", "right"),
+                ("right", "right side"),
+                ("outside", "outside"),
+                ("outside", "border"),
+                ("outside", "edge"),
+            ]
+        )
         self.put("keep", value)
         return said
 

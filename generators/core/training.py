@@ -312,7 +312,7 @@ class progress_bar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[figures]}"))
         self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
         self._task = self._bar.add_task(title, total=1.0, figures="")
         self._title = title
@@ -326,11 +326,11 @@ class progress_bar:
         self._bar.stop()
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "val":
-            self._val = f" | held out: {_spell(event.figures)}"
+        if event.kind == "val" and event.figures:
+            self._val = f", held out {next(iter(event.figures.values())):.4g}"
         elif event.kind == "step":
-            figures = f"step {event.step:,}: {_spell(event.figures)}{self._val}"
-            self._bar.update(self._task, completed=event.progress, figures=figures)
+            first = _spell(dict(list(event.figures.items())[:1]))
+            self._bar.update(self._task, completed=event.progress, figures=f"step {event.step:,}: {first}{self._val}")
         elif event.message:
             self._bar.console.print(event.message, highlight=False, markup=False)
 

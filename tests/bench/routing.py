@@ -3,9 +3,9 @@
     python tests/bench/routing.py [--file tests/bench/heldout.jsonl] [--llm SPEC] [--json] [--limit N] [--errors]
 
 A line of the file is `{"prompt", "calls": [{"name", "args"}], "kind"}` and perhaps `"history"` (earlier prompts),
-`"tools"` (JSON schemas in place of the app's) and `"about_ok"` (a question that `about` may take or leave). Kinds: tool,
-talk, multi, followup, unseen. An expected argument may be a list of accepted values. A call is right when every expected
-argument is accepted and no other is given, after case, plural, hyphens and defaults are set aside.
+`"tools"` (JSON schemas in place of the app's) and `"about_ok"` (a question that `about` may take or leave). Kinds:
+tool, talk, multi, followup, unseen. An expected argument may be a list of accepted values. A call is right when every
+expected argument is accepted and no other is given, after case, plural, hyphens and defaults are set aside.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from statistics import median
 from typing import Any
 
 HELDOUT = Path(__file__).with_name("heldout.jsonl")
-NO_CALL = ("talk", "unseen")  # kinds whose requests want no call
 
 
 def normal(value: Any) -> Any:
-    """A value with what does not matter taken off: case, articles, hyphens, quotes and the plural of words; 3.0 is 3."""
+    """A value without what does not matter: case, articles, hyphens, quotes, the plural of words; 3.0 is 3."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int | float):
@@ -69,7 +68,7 @@ def args_right(got: Mapping[str, Any], wanted: Mapping[str, Any], default: Mappi
 def judge(
     case: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], default: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, bool]:
-    """`tool`: the right tools in the right order, or none where none is wanted; `args`: that, and all arguments right."""
+    """`tool`: the right tools in order, or none where none is wanted; `args`: that, and all arguments right."""
     wanted = case.get("calls") or []
     names = [call["name"] for call in calls]
     if not wanted:
@@ -87,9 +86,11 @@ def judge(
 
 def read_cases(file: Path) -> list[dict[str, Any]]:
     """The requests of a JSON-lines file. Raises ValueError with the line that is wrong."""
-    cases = []
+    cases: list[dict[str, Any]] = []
+    number = 0
     try:
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            number += 1
             if line.strip():
                 case = json.loads(line)
                 if not {"prompt", "kind"} <= set(case):
