@@ -48,8 +48,10 @@ def _terms(text: str) -> list[str]:
 
 
 _COMMON = frozenset(
-    "a an and are at be by can could do does for from have how i in is it its me my of on or that the there this to "
-    "was what when which who why will with you your about tell explain please".split()
+    """
+a an and are at be by can could do does for from have how i in is it its me my of on or that the there this to was what
+when which who why will with you your about tell explain please
+""".split()  # noqa: SIM905
 )
 
 

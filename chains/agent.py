@@ -308,6 +308,7 @@ def _turn(
     config: Any = {"configurable": {"thread_id": thread}}
     reply = ""
     with watching(cancel, report):
+        data: Any
         for mode, data in graph.stream({"messages": [HumanMessage(text)]}, config, stream_mode=["updates", "messages"]):
             cancel.check()
             if mode == "messages":

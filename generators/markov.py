@@ -34,13 +34,14 @@ LEVELS = {"char": "character", "character": "character", "word": "word", "auto":
 TOKEN = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
 ENDS, CLOSERS = ".!?\u2026", "\"'\u201d\u2019)]"
 ORDERS = {"character": 7, "word": 4}  # on a running text
-ITEM_ORDERS = range(2, 9)
+ITEM_ORDERS = range(3, 9)
 NEAR_BEST = 1.01  # of the orders whose validation loss is within 1 %, the shortest: it copies least
 TUNE_ON = 50_000  # symbols, at most, that the discounts are tuned on
 TUNE_FROM = 2_000  # symbols, at least
 SPELLING_ORDER = 4
 NAME_TEMPERATURE = 0.7
-REDRAWS = 30  # of a name that is not new, before the context is cut by one symbol
+MIN_P = 0.05  # what is drawn has at least this share of the likeliest symbol's probability; not so in raw samples
+REDRAWS = 100  # of a name that is not new, before the context is cut by one symbol
 TRIES = 12  # at a text that has a word in it
 SAMPLE_WORDS = 100  # of a raw sample of running text
 REPORT_EVERY = 100  # words
@@ -133,7 +134,7 @@ class Markov(Generator):
             model.lengths[0] = gaps.max() - 1
         else:
             sequence = np.append(len(tokens), sequence)
-        rest = sum(array.nbytes for array in model.state().values())
+        rest = 1024 + sum(array.nbytes for array in model.state().values())  # 1024: discounts, headers
         width = 3 + (1 if len(tokens) + len(shares) <= 256 else 2 if len(tokens) < 65_000 else 4)  # bytes a count
         if config.max_mib and config.max_mib * 2**20 < rest + width * len(tokens):
             raise ValueError(
@@ -147,7 +148,7 @@ class Markov(Generator):
             "check": run.cancel.check,
         }
         discounts = _tuned(sequence, items, options) if config.tune else None
-        limit = int((config.max_mib * 2**20 - rest) / width) if config.max_mib else 0
+        limit = max(int((config.max_mib * 2**20 - rest) / width), 1) if config.max_mib else 0
         model.counts = KneserNey.fit(sequence, max_nodes=limit, discounts=discounts, **options)
         info.parameters = model.counts.nodes
         return model
@@ -308,7 +309,7 @@ class Markov(Generator):
         few letters: `Dindseman`, drawn as a female first name, is likelier a surname.
         """
         spare = None
-        for longest in range(self.counts.order - 1, -1, -1):
+        for longest in range(self.counts.order - 1, min(self.counts.order - 1, 1) - 1, -1):
             cancel.check()
             for _ in range(REDRAWS):
                 item = self._item(kind, prefix, random, longest)
@@ -340,19 +341,21 @@ class Markov(Generator):
         temperature: float = NAME_TEMPERATURE,
     ) -> str | None:
         """One draw of the chain, given that it starts with `prefix` in any case; None if it would not end."""
-        shares = self.lengths[1:] / self.lengths[1:].sum()
-        drawn = int(np.searchsorted(np.cumsum(shares), random.random(), side="right"))
-        start = len(self.tokens) + (min(drawn, len(shares) - 1) if kind is None else kind)
+        drawn = int(random.integers(len(self.lengths) - 1))  # all kinds alike, however many the data has of each
+        start = len(self.tokens) + (drawn if kind is None else kind)
         context, end, rest, made = self.counts.context([start]), self.symbols["\n"], prefix.casefold(), ""
-        for _ in range(int(self.lengths[0])):
+        first = self._first(context[1]) if temperature < 1 else None
+        for _ in range(int(self.lengths[0]) + len(prefix)):
             p = self.counts.distribution(context, longest)
             if rest:
                 folded = [token.casefold() for token in self.tokens]
                 p *= [bool(token) and (rest.startswith(token) or token.startswith(rest)) for token in folded]
                 if not p.any():
                     return None
-            elif not made.strip():
+            if not made:
                 p[end] = 0.0
+                if first is not None and (p * first).any():
+                    p *= first
             symbol = _pick(p, temperature, random)
             if symbol == end:
                 return made.strip()
@@ -360,6 +363,14 @@ class Markov(Generator):
             rest = rest[len(self.tokens[symbol]) :]
             context = self.counts.extend(context, symbol)
         return None
+
+    def _first(self, start: int) -> NDArray[np.bool_] | None:
+        """Which symbols began an item after this start symbol's node: an invented one begins with one of them too."""
+        if self.counts.order == 1:
+            return None
+        level, known = self.counts.levels[1], np.zeros(len(self.tokens), dtype=bool)
+        known[level.symbols[level.first[start] : level.first[start + 1]]] = True
+        return known
 
     # Running text
 
@@ -425,7 +436,7 @@ class Markov(Generator):
         self, context: list[int], words: int, temperature: float, random: np.random.Generator, cancel: Cancel,
         boundary: bool = False,
     ) -> Progress[Partial, None, list[int]]:
-        """About `words` words more, to a sentence's end where one is near. `boundary`: the last word is complete."""  # fmt: skip
+        """About `words` words more, to a sentence's end if one is near. `boundary`: the last word is complete."""
         state, made = self.counts.context(context), []
         limit, count, inside, cut = words + max(4, words // 4), 0, boundary, 0
         ends: list[tuple[int, int]] = []  # words, symbols
@@ -459,7 +470,7 @@ class Markov(Generator):
         return made[: cut or len(made)]
 
     def _form(self, wanted: str) -> list[int]:
-        """The most usual way to write a word with a space before it, in symbols. Raises `RequestError` if there is none."""
+        """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
         found = []
         for form in _cases(wanted):
             symbols = self._encode(f" {form}").tolist()
@@ -475,10 +486,15 @@ class Markov(Generator):
         self, context: list[int], prompted: bool, form: list[int], words: int, temperature: float,
         random: np.random.Generator, cancel: Cancel,
     ) -> Progress[Partial, None, list[int]]:
-        """A text in which a sentence was grown around the wanted word, backwards to its beginning, then forwards."""  # fmt: skip
+        """A text with a sentence grown around the wanted word, backwards to its beginning, then forwards."""
         made: list[int] = []
         if prompted or words >= 40:
-            made = yield from self._continue(context, max(words // 3, 3), temperature, random, cancel)
+            for longer in (1, 2, 4):
+                made = yield from self._continue(context, max(words * longer // 3, 3), temperature, random, cancel)
+                if self.tokens[made[-1]][-1:] in ENDS + CLOSERS:
+                    break
+            else:
+                made = made if prompted else []
         head = self._backwards(form, max(words // 3, 8), temperature, random, cancel)
         if made:
             said = self.tokens[made[-1]]
@@ -624,12 +640,16 @@ def _unknown_share(sequence: Ints, size: int) -> float:
 
 
 def _pick(p: Floats, temperature: float, random: np.random.Generator, barred: int | None = UNKNOWN) -> int:
-    """A place of `p` (weights, any sum) drawn at `temperature`, never `barred`; at 0 the likeliest."""
+    """A place of `p` (weights, any sum) drawn at `temperature`, never `barred`; at 0 the likeliest.
+
+    Below temperature 1 the long tail of smoothed, never seen successions is cut (min-p: Nguyen et al. 2024).
+    """
     if barred is not None:
         p[barred] = 0.0
     if temperature == 0:
         return int(np.argmax(p))
-    sums = np.cumsum((p / p.max()) ** (1.0 / temperature))
+    p = p / p.max()
+    sums = np.cumsum(np.where(p >= (MIN_P if temperature < 1 else 0.0), p ** (1.0 / temperature), 0.0))
     return int(min(np.searchsorted(sums, random.random() * sums[-1], side="right"), len(p) - 1))
 
 

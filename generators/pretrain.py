@@ -40,6 +40,8 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "vae-fashion": Recipe("vae", "fashion-mnist", 10.0, "fashion-mnist:test"),
+    "markov-names": Recipe("markov", "names", 1.0, "names:test", {"order": 6}),
+    "markov-scripture": Recipe("markov", "kjv", 1.0, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }
 
 

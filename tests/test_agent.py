@@ -10,6 +10,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from pydantic import Field
 
 from chains.agent import agent, forget, history, memory_path, route, talk
 from chains.events import Choice, Failed, Made, Progress, Reply
@@ -21,7 +22,7 @@ class Scripted(FakeMessagesListChatModel):
     """Says its lines in order; stands for the in-process model unless `told` is set otherwise."""
 
     kind: str = "artwright"
-    seen: list = []
+    seen: list = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -35,7 +36,7 @@ class Scripted(FakeMessagesListChatModel):
         return super()._generate(messages, *args, **kwargs)
 
 
-def call(name: str, number: int = 0, **args) -> dict:
+def call(name: str, number: int = 0, /, **args) -> dict:
     return {"name": name, "args": args, "id": f"call{number}"}
 
 

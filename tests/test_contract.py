@@ -65,7 +65,9 @@ def test_an_artifact_carries_what_made_it(model, tmp_path):
         assert read.sha256 == artifact.sha256
         assert read.provenance == artifact.provenance
         assert read.provenance.generator == model.info.name
-        assert read.provenance.weights_sha256 == checkpoint.sha256(generators.find(model.info.name) / "model.safetensors")
+        assert read.provenance.weights_sha256 == checkpoint.sha256(
+            generators.find(model.info.name) / "model.safetensors"
+        )
 
 
 def test_save_and_load_make_the_same(model, tmp_path):

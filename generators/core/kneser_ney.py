@@ -55,7 +55,7 @@ class Level:
         totals = np.bincount(parents, weights=counts, minlength=len(children)) + removed
         off = np.concatenate([[0.0], discounts])[np.minimum(counts, 3)]
         weights = ((counts - off) / np.maximum(totals, 1)[parents]).astype(np.float64)
-        backoff: Floats = 1.0 - np.bincount(parents, weights=weights, minlength=len(children))
+        backoff = (1.0 - np.bincount(parents, weights=weights, minlength=len(children))).astype(np.float64)
         return cls(symbols, first, counts, removed, discounts, parents * base + symbols, weights, backoff)
 
     @property

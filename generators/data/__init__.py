@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,13 @@ def load_all(source: str | Path, medium: str, **options: Any) -> Any:
 
 def sources() -> dict[str, str]:
     """The packaged sources: name -> what it is, with the command that brings it."""
-    from generators.data import images, text
+    return {name: about for medium in _MODULES for name, about in _module(medium).SOURCES.items()}
 
-    return {**images.SOURCES, **text.SOURCES}
+
+_MODULES = {"image": "images", "text": "text"}
 
 
 def _module(medium: str) -> Any:
-    from generators.data import images, text
-
-    modules = {"image": images, "text": text}
-    if medium not in modules:
-        raise DataError(f"There is no loader for {medium} data; there are loaders for {', '.join(modules)}.")
-    return modules[medium]
+    if medium not in _MODULES:
+        raise DataError(f"There is no loader for {medium} data; there are loaders for {', '.join(_MODULES)}.")
+    return import_module(f"generators.data.{_MODULES[medium]}")

@@ -1,0 +1,109 @@
+"""Reading and splitting text."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+
+import pytest
+
+from generators.data.splits import DataError
+from generators.data.text import is_list, load, load_all, proper_name
+
+NAMES = [f"Name{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)]
+PROSE = "It was a dark and stormy night; the rain fell in torrents, except at occasional intervals.\n" * 20
+
+
+def written(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_a_running_text_keeps_its_end(tmp_path):
+    splits = load(written(tmp_path / "a.txt", PROSE))
+    assert splits.train.running and splits.train.text + splits.val.text == PROSE
+    assert len(splits.train.text) == int(len(PROSE) * 0.9) and splits.test is None
+
+
+def test_a_list_is_split_by_hash(tmp_path):
+    splits = load(written(tmp_path / "a.txt", "\n\n".join(NAMES)))
+    parts = [set(part.items) for part in (splits.train, splits.val, splits.test)]
+    assert set.union(*parts) == set(NAMES) and sum(map(len, parts)) == len(NAMES)
+    assert 140 < len(parts[0]) < 180
+    moved = load(written(tmp_path / "b.txt", "\n".join(reversed(NAMES))))
+    assert set(moved.val.items) == parts[1]
+
+
+@pytest.mark.parametrize("count", [5, 6, 7, 9])
+def test_no_part_of_a_short_list_is_empty(tmp_path, count):
+    splits = load(written(tmp_path / "a.txt", "\n".join(NAMES[:count])))
+    assert len(splits.train) and len(splits.val) and len(splits.test)
+
+
+def test_what_is_a_list():
+    assert is_list("\n".join(NAMES)) and not is_list(PROSE) and not is_list("one\ntwo")
+    poem = "Tyger Tyger, burning bright,\nIn the forests of the night;\nWhat immortal hand or eye,\n" * 3
+    assert not is_list(poem)
+    assert not is_list("ROMEO:\nIs the day so young?\nBut new struck nine.\n\nAy me! sad hours seem long to me.\n" * 9)
+
+
+def test_val_given(tmp_path):
+    one, two = written(tmp_path / "a.txt", "\n".join(NAMES[:50])), written(tmp_path / "b.txt", "Zoe\nZed")
+    splits = load(one, two)
+    assert len(splits.train) == 50 and splits.val.items == ("Zoe", "Zed") and not splits.val.running
+
+
+def test_folders(tmp_path):
+    written(tmp_path / "elves.txt", "\n".join(NAMES[:20]))
+    written(tmp_path / "dwarves.txt", "\n".join(NAMES[20:40]))
+    kinds = load_all(tmp_path)
+    assert kinds.names == ("dwarves", "elves") and len(kinds) == 40 and kinds.labels[0] == 0
+    written(tmp_path / "prose.txt", PROSE)
+    assert load_all(tmp_path).running
+
+
+def test_encodings(tmp_path):
+    for data in (b"\xef\xbb\xbfcaf\xc3\xa9 noir\r\n", "café noir\n".encode("utf-16"), b"caf\xe9 noir\r"):
+        assert load_all(written(tmp_path / "a.txt", data)).text == "café noir\n"
+
+
+@pytest.mark.parametrize("data", [b"", b"  \n \n", b"\x89PNG\r\n\x1a\n\0\0", b"\x80\x04\x95" * 40])
+def test_unusable_data(tmp_path, data):
+    with pytest.raises(DataError):
+        load(written(tmp_path / "a.txt", data))
+
+
+def test_missing(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match="packaged are kjv, names"):
+        load(tmp_path / "none.txt")
+    with pytest.raises(DataError, match="no text files"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="no split"):
+        load_all("kjv:half")
+    monkeypatch.setenv("ARTWRIGHT_HOME", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="sudo apt-get install bible-kjv bible-kjv-text"):
+        load("kjv")
+    with pytest.raises(DataError, match="pip install names"):
+        load("names")
+
+
+def test_capitals():
+    shown = [proper_name(name) for name in ("SMITH", "MCDONALD", "OBRIEN", "OLSON", "MACIAS")]
+    assert shown == ["Smith", "McDonald", "O'Brien", "Olson", "Macias"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("names") is None, reason="pip install names")
+def test_names():
+    splits = load("names")
+    assert splits.train.names == ("surname", "female", "male")
+    assert not set(splits.train.items) & set(splits.test.items)
+    assert load_all("names:test") == splits.test == load_all("names")
+
+
+@pytest.mark.skipif(shutil.which("bible") is None, reason="sudo apt-get install bible-kjv bible-kjv-text")
+def test_kjv():
+    splits = load("kjv")
+    assert splits.train.text.startswith("In the beginning God created the heaven and the earth.\n")
+    assert splits.val.text.endswith("Amen.\n") and load_all("kjv") == splits.val
