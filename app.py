@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -152,6 +153,7 @@ def doctor(llm: Llm = "embedded") -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The console command; returns the exit code. A person's mistake is one line on stderr and exit code 2."""
+    warnings.formatwarning = _one_line
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["app", *arguments]
@@ -163,12 +165,20 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _mistake(f"{where}{error.strerror or error or type(error).__name__}")
+    except ValueError as error:
         return _mistake(str(error) or type(error).__name__)
     except (commands.Interrupted, KeyboardInterrupt, typer.Abort) as error:
         print("artwright:", str(error) or "stopped", file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _one_line(message: Warning | str, *where: object, **more: object) -> str:
+    """A warning as a person reads it, without the line of code that gave it."""
+    return f"artwright: {message}\n"
 
 
 def _mistake(message: str) -> int:

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
-from chains.chat_model import chat_model
+from chains.chat_model import ChatArtwright, chat_model
 from chains.events import Choice, Event, Failed, Made, Progress, Reply, Word
 from chains.schemas import TASKS
 from chains.store import Stored
@@ -37,6 +38,7 @@ from generators.core.paths import home
 if TYPE_CHECKING:
     from langchain.agents.middleware.types import ToolCallRequest
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.checkpoint.sqlite import SqliteSaver
     from langgraph.graph.state import CompiledStateGraph
     from langgraph.runtime import Runtime
     from langgraph.types import Command
@@ -46,6 +48,7 @@ MODEL_CALLS, TOOL_CALLS = 4, 8  # at most, in one turn
 ROUTE_ROUNDS = 4
 TALK_TOKENS = 120  # of plain talk by a model in this process, about 6 s on two cores
 TOLD = "artwright_told"  # marks a reply that only repeats what the tools said
+LOOK = 0.01  # seconds between looks whether it is an asynchronous call's turn
 STOPPED = "Stopped."
 SYSTEM = (
     "You are Artwright, an app that makes pictures, text, names and more with small models trained on this computer. "
@@ -77,17 +80,19 @@ class Sentences(AgentMiddleware[Any, Any, Any]):
             return self._failed(request, error)
 
     def _check(self, request: ToolCallRequest) -> None:
-        if request.tool_call["name"] in TASKS:
-            check(request.tool_call["name"], request.tool_call["args"])
+        """Check the arguments of the app's own tools; another tool may have the name of one."""
+        name, schema = request.tool_call["name"], request.tool and request.tool.args_schema
+        if name in TASKS and isinstance(schema, type) and issubclass(schema, TASKS[name]):
+            check(name, request.tool_call["args"])
 
     def _failed(self, request: ToolCallRequest, error: Exception) -> ToolMessage:
         call = request.tool_call
         if isinstance(error, Cancelled):
             text = STOPPED
         elif isinstance(error, ValueError | OSError):
-            text = str(error)
+            text = " ".join(str(error).split())
         else:
-            text = f"{call['name']} failed unexpectedly ({type(error).__name__}: {error})."
+            text = f"{call['name']} failed unexpectedly ({type(error).__name__}: {' '.join(str(error).split())})."
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")
 
 
@@ -104,7 +109,8 @@ class InOrder(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """Wait for the calls before this one, then run it."""
         turn, calls = self._siblings(request)
-        self._wait(turn, calls, request)
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_next(turn, calls, request))
         try:
             return handler(request)
         finally:
@@ -115,8 +121,10 @@ class InOrder(AgentMiddleware[Any, Any, Any]):
     ) -> ToolMessage | Command[Any]:
         """The same, asynchronously."""
         turn, calls = self._siblings(request)
-        await asyncio.to_thread(self._wait, turn, calls, request)
         try:
+            # Not in a thread: as many waiting ones as the loop has threads would leave none for the tool itself.
+            while not self._is_next(turn, calls, request):
+                await asyncio.sleep(LOOK)
             return await handler(request)
         finally:
             self._done(turn, calls, request)
@@ -132,11 +140,10 @@ class InOrder(AgentMiddleware[Any, Any, Any]):
                 answered.add(message.tool_call_id)
         return "", []
 
-    def _wait(self, turn: str, calls: list[str], request: ToolCallRequest) -> None:
+    def _is_next(self, turn: str, calls: list[str], request: ToolCallRequest) -> bool:
         mine = str(request.tool_call["id"])
         earlier = set(calls[: calls.index(mine)]) if mine in calls else set()
-        with self._changed:
-            self._changed.wait_for(lambda: earlier <= self._finished.get(turn, set()))
+        return earlier <= self._finished.get(turn, set())
 
     def _done(self, turn: str, calls: list[str], request: ToolCallRequest) -> None:
         with self._changed:
@@ -164,7 +171,10 @@ class TheirOwnWords(AgentMiddleware[Any, Any, Any]):
 
 
 class LastTurns(AgentMiddleware[Any, Any, Any]):
-    """The model sees the last few turns, without replies that only repeat its tools."""
+    """The model sees the last few turns, without replies that only repeat its tools.
+
+    A call that was stopped before its answer gets one, since many providers refuse a call without.
+    """
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -182,7 +192,15 @@ class LastTurns(AgentMiddleware[Any, Any, Any]):
 def _last_turns(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     starts = [i for i, message in enumerate(messages) if isinstance(message, HumanMessage)]
     first = starts[-TURNS] if len(starts) > TURNS else 0
-    return [message for message in messages[first:] if not message.additional_kwargs.get(TOLD)]
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    recent: list[AnyMessage] = []
+    for message in messages[first:]:
+        if not message.additional_kwargs.get(TOLD):
+            recent.append(message)
+        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+            if call["id"] not in answered:
+                recent.append(ToolMessage(STOPPED, tool_call_id=call["id"] or "", name=call["name"], status="error"))
+    return recent
 
 
 def _since_last_call(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
@@ -227,11 +245,12 @@ def agent(
 
 
 def _model(llm: str | BaseChatModel | None) -> BaseChatModel:
-    """The chat model; one that runs in this process talks in one short paragraph."""
-    if isinstance(llm, BaseChatModel):
-        return llm
-    model = chat_model(llm)
-    return model.model_copy(update={"max_tokens": TALK_TOKENS, "stop": ["\n\n"]}) if _is_ours(model) else model
+    """The chat model; one that runs in this process talks in one short paragraph, unless it was told otherwise."""
+    model = llm if isinstance(llm, BaseChatModel) else chat_model(llm)
+    if not isinstance(model, ChatArtwright):
+        return model
+    brief = {"max_tokens": TALK_TOKENS, "stop": ["\n\n"]}
+    return model.model_copy(update={key: brief[key] for key in brief.keys() - model.model_fields_set})
 
 
 def _is_ours(model: BaseChatModel) -> bool:
@@ -240,17 +259,42 @@ def _is_ours(model: BaseChatModel) -> bool:
 
 
 @cache
-def _saver(path: Path) -> BaseCheckpointSaver[Any]:
+def _saver(path: Path) -> SqliteSaver:
     """Conversations in one SQLite file that only its owner can read, safe against a crash (write-ahead log)."""
     from langgraph.checkpoint.sqlite import SqliteSaver
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    saver = SqliteSaver(connection)
-    saver.setup()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise ValueError(f"cannot write {path} ({error.strerror}); set ARTWRIGHT_HOME elsewhere") from error
+    with _readable(path):
+        connection = sqlite3.connect(path, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        saver = SqliteSaver(connection)
+        saver.setup()
     return saver
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """SQLite's errors inside (damaged, full, read-only) as one sentence. Raises ValueError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ValueError(
+            f"The conversations in {path} cannot be used ({error}); move that file away, or make room for it."
+        ) from error
+
+
+def _drop_older(saver: SqliteSaver, thread: str) -> None:
+    """Keep a conversation's newest checkpoint, which holds all of its messages; the older ones hold them again."""
+    newest = "(SELECT MAX(checkpoint_id) FROM checkpoints WHERE thread_id = :thread)"
+    with saver.cursor() as cursor:
+        for table in ("writes", "checkpoints"):
+            cursor.execute(
+                f"DELETE FROM {table} WHERE thread_id = :thread AND checkpoint_id < {newest}", {"thread": thread}
+            )
 
 
 def memory_path() -> Path:
@@ -275,8 +319,9 @@ def talk(
 
     def run() -> None:
         try:
-            for event in _turn(text, llm, thread, cancel, events.put):
-                events.put(event)
+            with _readable(memory_path()):
+                for event in _turn(text, llm, thread, cancel, events.put):
+                    events.put(event)
         except Cancelled:
             events.put(Reply(STOPPED))
         except (ValueError, OSError) as error:
@@ -294,8 +339,9 @@ def talk(
             if isinstance(event, BaseException):
                 raise event
             yield event
-    finally:
+    except (GeneratorExit, KeyboardInterrupt):
         cancel.set()
+        raise
 
 
 def _turn(
@@ -304,23 +350,30 @@ def _turn(
     def report(part: Partial) -> None:
         tell(Progress(part.message, part.done, part.total))
 
-    graph = agent(llm, memory_path())
+    memory = _saver(memory_path())
+    graph = agent(llm, memory)
+    text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored or tokenised
     config: Any = {"configurable": {"thread_id": thread}}
-    reply = ""
+    reply, silent = "", True
     with watching(cancel, report):
         data: Any
         for mode, data in graph.stream({"messages": [HumanMessage(text)]}, config, stream_mode=["updates", "messages"]):
             cancel.check()
             if mode == "messages":
                 chunk = data[0]
-                if isinstance(chunk, AIMessageChunk) and isinstance(chunk.content, str) and chunk.content:
-                    yield Word(chunk.content)
+                if isinstance(chunk, AIMessageChunk) and chunk.text:
+                    yield Word(str(chunk.text))
                 continue
             for update in data.values():
                 for message in (update or {}).get("messages", ()):
                     yield from _events(message)
+                    silent = silent and not isinstance(message, ToolMessage)
                     if isinstance(message, AIMessage) and not message.tool_calls:
                         reply = str(message.text)
+    _drop_older(memory, thread)
+    if silent and not reply:  # a served LLM may write nothing, or only a call that cannot be read
+        reply = "The language model gave no answer; ask again in other words."
+        yield Failed(reply)
     yield Reply(reply)
 
 
@@ -345,9 +398,11 @@ def _confidences(message: AIMessage) -> list[tuple[float | None, tuple[tuple[str
 
 def history(thread: str) -> list[dict[str, Any]]:
     """A conversation so far: `{"role": "user"|"assistant"|"tool", "text", "artifacts": [Stored]}` a message, without
-    the replies that only repeat the tools.
+    the replies that only repeat the tools. Raises ValueError or OSError where the memory cannot be read.
     """
-    found = _saver(memory_path()).get({"configurable": {"thread_id": thread}})
+    saver = _saver(memory_path())
+    with _readable(memory_path()):
+        found = saver.get({"configurable": {"thread_id": thread}})
     messages = found["channel_values"].get("messages", []) if found else []
     turns: list[dict[str, Any]] = []
     for message in messages:
@@ -361,7 +416,9 @@ def history(thread: str) -> list[dict[str, Any]]:
 
 def forget(thread: str) -> None:
     """Remove a conversation from the memory."""
-    _saver(memory_path()).delete_thread(thread)
+    saver = _saver(memory_path())
+    with _readable(memory_path()):
+        saver.delete_thread(thread)
 
 
 def route(

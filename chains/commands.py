@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -161,11 +162,16 @@ def route(lines: Iterable[str], llm: str) -> None:
 
 @contextmanager
 def _explained(llm: str) -> Iterator[None]:
-    """Errors of somebody else's LLM (no key, no package, no network) as one sentence; ours stay as they are."""
+    """Errors of somebody else's LLM (no key, no package, no network) as one sentence, and those of the memory on disk;
+    ours stay as they are."""
+    from generators.core.paths import home
+
     try:
         yield
-    except (ValueError, OSError, BrokenPipeError):
+    except (ValueError, OSError):
         raise
+    except sqlite3.Error as error:
+        raise OSError(f"The conversation cannot be kept in {home()}: {error}.") from error
     except Exception as error:
         if llm == "embedded":
             raise
@@ -253,6 +259,8 @@ def sample(model_name: str, count: int, out: Path, label: str | None, seed: int)
     if not 1 <= count <= MAX_SAMPLES:
         raise ValueError(f"--count {count} must be 1 to {MAX_SAMPLES:,}.")
     model = generators.load(model_name)
+    if label is not None and not model.info.labels:
+        raise ValueError(f"{model.info.name} has no labels; leave --label {label} out.")
     _folder(out.parent)
     with _busy(f"sampling {count} from {model.info.name}"):
         arrays = model.sample(count, label=label, seed=seed)
@@ -291,7 +299,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
     """A JSON object. Raises ValueError that shows what one looks like."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{where} is not JSON ({error}); it must be an object such as {{"count": 2}}.') from None
     if not isinstance(found, dict):
         raise ValueError(f'{where} must be a JSON object such as {{"count": 2}}, not {type(found).__name__}.')

@@ -172,7 +172,7 @@ class Engine:
 
         written: list[int] = []
         done = ""  # text already yielded
-        for _ in range(max_tokens):
+        for _ in range(min(max_tokens, self.context - len(session))):
             logits = session.logits()[0]  # (V,)
             if written:
                 seen = torch.tensor(sorted(set(written)))
@@ -245,7 +245,7 @@ class Engine:
             self._write(session, arguments, sampler, outcome)
             call = Call(name, arguments.text, choice.confidence)
             if call.name == (before and before.name) and call.arguments == (before and before.arguments):
-                return  # the same call again, word for word, is a loop
+                break  # the same call again, word for word, is a loop
             yield call
             before = call
             if i + 1 == max_calls:

@@ -42,6 +42,7 @@ _KEYWORDS = set().union(*_IMPLIED_TYPE.values()) | {
     "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions",
 }  # fmt: skip
 _JSON_OPTIONS = {"whitespace_flexible": False, "json_allowed_escapes": 'nt"\\'}
+_UNWRITABLE = re.compile(r"(?<!\\)(?:\\\\)*\\[bfru]")  # escapes that these options leave out; llguidance drops them
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def compile_tool(tool: Mapping[str, Any]) -> Tool:
     narrowed = _narrow(schema, f"tool {name}")
     if narrowed.get("type") != "object" and "$ref" not in narrowed:
         raise ValueError(f"tool {name}: the arguments must be one object, not {schema.get('type')!r}")
+    if _UNWRITABLE.search(json.dumps(narrowed, ensure_ascii=False)):
+        raise ValueError(f"tool {name}: its schema names a control character; only line breaks and tabs can be written")
     narrowed["x-guidance"] = _JSON_OPTIONS
     grammar = f'start: " " args\nargs: %json {json.dumps(narrowed)}\n'
     error = LLMatcher.validate_grammar(grammar)
@@ -163,10 +166,24 @@ def _narrow_number(s: dict[str, Any], kinds: set[str], where: str) -> None:
     low, high = s.get("minimum", s.get("exclusiveMinimum")), s.get("maximum", s.get("exclusiveMaximum"))
     if low is not None and high is not None and low > high:
         raise ValueError(f"{where}: no number lies between the minimum {low} and the maximum {high}")
+    if "number" in kinds:
+        _close_bounds(s, where)
     if low is None:
         s["minimum"] = min(high or 0, 0) - MAX_MAGNITUDE
     if high is None:
         s["maximum"] = max(low or 0, 0) + MAX_MAGNITUDE
+
+
+def _close_bounds(s: dict[str, Any], where: str) -> None:
+    """Exclusive bounds of a number as bounds a millionth further in; llguidance lets `0` pass for `> 0.0`."""
+    low, high = s.pop("exclusiveMinimum", None), s.pop("exclusiveMaximum", None)
+    if low is not None and low == high:
+        raise ValueError(f"{where}: no number lies between the minimum {low} and the maximum {high}")
+    span = min(float("inf") if None in (high, low) else (high - low) / 1000, 1.0)
+    if low is not None:
+        s["minimum"] = max(s.get("minimum", low), low + min(span, max(1e-6, abs(low) * 1e-9)))
+    if high is not None:
+        s["maximum"] = min(s.get("maximum", high), high - min(span, max(1e-6, abs(high) * 1e-9)))
 
 
 def _narrow_array(s: dict[str, Any], where: str) -> None:

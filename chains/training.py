@@ -77,11 +77,11 @@ def train(asked: Training) -> Path:
         raise ValueError(f"There is no interrupted run of {asked.model_name} to go on with; start it without --resume.")
     run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
     first = _started_from(asked, cls)
-    if not asked.resume and work.exists():
-        print(f"dropping the interrupted run in {work}", file=sys.stderr)
-        shutil.rmtree(work)
     try:
         splits = load(asked.data, cls.medium, val=asked.val)
+        if not asked.resume and work.exists():
+            print(f"dropping the interrupted run in {work}", file=sys.stderr)
+            shutil.rmtree(work)
         with progress_bar(f"training {asked.model_name}") as bar:
             run.callbacks = (bar,)
             model: Generator = first.refit(splits, config, run) if first else cls.fit(splits, config, run)

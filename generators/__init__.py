@@ -129,4 +129,7 @@ def load(name_or_folder: str | Path) -> Generator:
 def _load(folder: Path, stamp: int) -> Generator:
     from generators.core.generator import read_info
 
-    return family(read_info(folder).family).from_pretrained(folder)
+    model = family(read_info(folder).family).from_pretrained(folder)
+    if folders().get(folder.name) == folder:  # renamed, or copied from elsewhere: the name by which it is found
+        model.info.name = folder.name
+    return model

@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Generator as Progress
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -26,13 +25,13 @@ from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Score, Splits, Texts, rng
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
 from generators.core.labels import match_label
+from generators.core.writing import TRIES, Writer, pick
 
 if TYPE_CHECKING:
     from generators.core.training import Run
 
 LEVELS = {"char": "character", "character": "character", "word": "word", "auto": "auto"}
 TOKEN = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
-ENDS, CLOSERS = ".!?\u2026", "\"'\u201d\u2019)]"
 ORDERS = {"character": 7, "word": 4}  # on a running text
 ITEM_ORDERS = range(3, 9)
 NEAR_BEST = 1.01  # of the orders whose validation loss is within 1 %, the shortest: it copies least
@@ -40,11 +39,8 @@ TUNE_ON = 50_000  # symbols, at most, that the discounts are tuned on
 TUNE_FROM = 2_000  # symbols, at least
 SPELLING_ORDER = 4
 NAME_TEMPERATURE = 0.7
-MIN_P = 0.05  # what is drawn has at least this share of the likeliest symbol's probability; not so in raw samples
 REDRAWS = 100  # of a name that is not new, before the context is cut by one symbol
-TRIES = 12  # at a text that has a word in it
 SAMPLE_WORDS = 100  # of a raw sample of running text
-REPORT_EVERY = 100  # words
 
 
 @dataclass
@@ -77,7 +73,6 @@ class Markov(Generator):
         self.items = "invent_names" in info.tasks
         self.tasks = frozenset(info.tasks)  # type: ignore[misc]
         self.symbols = {token: i for i, token in enumerate(tokens) if i}
-        self.starting = np.asarray([bool(token[:1].isalnum()) for token in tokens])  # would go on with a word
 
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Config, run: Run) -> Self:
@@ -192,6 +187,8 @@ class Markov(Generator):
         counts as one character of it. Items without kinds, or of kinds this model lacks, are scored under the mixture
         of all kinds by their shares of the training items. A character never seen costs what the unknown symbol does.
         """
+        if self.items and split.running:  # too few lines to look like the list that they are
+            split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
         if not split.text:
             raise DataError("There is no text to score; give a file with some.")
         n = len(split.text) + self.items
@@ -229,15 +226,21 @@ class Markov(Generator):
             yield from self._write_text(args, rng(seed), cancel)
 
     def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """`texts` (N,) str as the model has them, at temperature 1: items (known ones too), or about 100 words each."""
+        """`texts` (N,) str as the model has them, at temperature 1: items (known ones too), or about 100 words each.
+
+        Items are drawn given that they are no longer than the longest of the data.
+        """
         kind = self._kind(label or "any") if self.items else None
         texts = []
         for i in range(_within("count", count, 1, 10**6)):
             random = rng(seed, i)
             if self.items:
-                texts.append(self._item(kind, "", random, temperature=1.0) or "")
+                item = None
+                while not item:
+                    item = self._item(kind, "", random, temperature=1.0)
+                texts.append(item)
             else:
-                text = _last(self._continue(self._lead(), SAMPLE_WORDS, 1.0, random, Cancel()))
+                text = _last(self._writer(1.0, random, Cancel()).onwards(self._lead(), SAMPLE_WORDS))
                 texts.append("".join(self.tokens[i] for i in text).strip())
         return {"texts": np.asarray(texts)}
 
@@ -356,7 +359,7 @@ class Markov(Generator):
                 p[end] = 0.0
                 if first is not None and (p * first).any():
                     p *= first
-            symbol = _pick(p, temperature, random)
+            symbol = pick(p, temperature, random)
             if symbol == end:
                 return made.strip()
             made += self.tokens[symbol]
@@ -395,22 +398,26 @@ class Markov(Generator):
         if unknown:
             what = "words" if self.words else "characters"
             yield Partial(f"{self._name()} does not know the {what} {', '.join(unknown)}; it goes on from the rest.")
+        writer = self._writer(temperature, random, cancel)
         if not wanted:
-            made = yield from self._continue(context, words, temperature, random, cancel)
+            made = yield from writer.onwards(context, words)
             yield self._joined(prompt, made)
             return
         has = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)", re.IGNORECASE)
         form = self._form(wanted)
         for attempt in range(TRIES):
             if attempt == 0:
-                made = yield from self._continue(context, words, temperature, random, cancel)
+                made = yield from writer.onwards(context, words)
             else:
-                made = yield from self._around(context, bool(prompt), form, words, temperature, random, cancel)
+                made = yield from writer.around(form, context, words, prompted=bool(prompt))
             text = self._joined(prompt, made)
             if has.search(text):
                 yield text
                 return
         raise RequestError(f"{self._name()} found no text with {wanted!r} in it; choose another word or seed.")
+
+    def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
+        return Writer(self.counts, self.tokens, self.words, temperature, random, cancel)
 
     def _joined(self, prompt: str, made: list[int]) -> str:
         text = "".join(self.tokens[symbol] for symbol in made)
@@ -432,43 +439,6 @@ class Markov(Generator):
                 unknown.append(token.strip())
         return context, list(dict.fromkeys(unknown))
 
-    def _continue(
-        self, context: list[int], words: int, temperature: float, random: np.random.Generator, cancel: Cancel,
-        boundary: bool = False,
-    ) -> Progress[Partial, None, list[int]]:
-        """About `words` words more, to a sentence's end if one is near. `boundary`: the last word is complete."""
-        state, made = self.counts.context(context), []
-        limit, count, inside, cut = words + max(4, words // 4), 0, boundary, 0
-        ends: list[tuple[int, int]] = []  # words, symbols
-        while count <= limit and len(made) < 40 * limit:
-            p = self.counts.distribution(state)
-            if boundary:
-                p[self.starting] = 0.0
-                boundary = False
-            symbol = _pick(p, temperature, random)
-            token = self.tokens[symbol]
-            before = count
-            for letter in token:
-                count += not inside and not letter.isspace()
-                inside = not letter.isspace()
-            if count > before:
-                cancel.check()
-                if count > words:
-                    cut = cut or len(made)
-                    if ends and ends[-1][0] >= words:
-                        break
-                if words > REPORT_EVERY and count % REPORT_EVERY == 0:
-                    yield Partial(f"{min(count, words)} words of {words}", min(count, words), words)
-            made.append(symbol)
-            state = self.counts.extend(state, symbol)
-            last = token.strip()
-            if last and (last[-1] in ENDS or (ends and ends[-1][1] == len(made) - 1 and last in CLOSERS)):
-                ends = [*ends[: -1 if ends and ends[-1][1] == len(made) - 1 else None], (count, len(made))]
-        good = [end for end in ends if end[0] >= 0.6 * words]
-        if good:
-            return made[: min(good, key=lambda end: abs(end[0] - words))[1]]
-        return made[: cut or len(made)]
-
     def _form(self, wanted: str) -> list[int]:
         """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
         found = []
@@ -481,78 +451,6 @@ class Markov(Generator):
             what = "is not one of the words" if self.words else "is not in the characters"
             raise RequestError(f"{wanted!r} {what} that {self._name()} learnt from {self.info.data}; choose another.")
         return min(found)[2]
-
-    def _around(
-        self, context: list[int], prompted: bool, form: list[int], words: int, temperature: float,
-        random: np.random.Generator, cancel: Cancel,
-    ) -> Progress[Partial, None, list[int]]:
-        """A text with a sentence grown around the wanted word, backwards to its beginning, then forwards."""
-        made: list[int] = []
-        if prompted or words >= 40:
-            for longer in (1, 2, 4):
-                made = yield from self._continue(context, max(words * longer // 3, 3), temperature, random, cancel)
-                if self.tokens[made[-1]][-1:] in ENDS + CLOSERS:
-                    break
-            else:
-                made = made if prompted else []
-        head = self._backwards(form, max(words // 3, 8), temperature, random, cancel)
-        if made:
-            said = self.tokens[made[-1]]
-            if said[-1:] not in ENDS + CLOSERS and "." in self.symbols:
-                made = [*made, self.symbols["."]]
-            if not self.tokens[head[0]][:1].isspace() and " " in self.symbols:
-                made = [*made, self.symbols[" "]]
-        made = [*made, *head]
-        left = max(words - len("".join(self.tokens[symbol] for symbol in made).split()), 2)
-        rest = yield from self._continue([*context, *made], left, temperature, random, cancel, boundary=True)
-        return [*made, *rest]
-
-    @cached_property
-    def _befores(self) -> list[tuple[Ints, Ints, Ints]]:
-        """For each level its n-grams in the order of their suffixes: the suffixes, the first symbols, the counts."""
-        found, first = [], self.counts.levels[0].symbols
-        for n, (level, suffixes) in enumerate(zip(self.counts.levels, self.counts.suffixes(), strict=True)):
-            first = first[level.parents] if n else first
-            by = np.argsort(suffixes, kind="stable")
-            found.append((suffixes[by], first[by], level.counts[by]))
-        return found
-
-    def _backwards(
-        self, symbols: list[int], words: int, temperature: float, random: np.random.Generator, cancel: Cancel
-    ) -> list[int]:
-        """`symbols` with a sentence's beginning before them, drawn from what stands before the n-grams of the text."""
-        best: list[int] = symbols
-        for _ in range(TRIES):
-            text = list(symbols)
-            while len("".join(self.tokens[symbol] for symbol in text).split()) <= words:
-                cancel.check()
-                before = self._before(text, temperature, random)
-                if before is None:
-                    return text
-                spaced = self.words or self.tokens[text[0]].isspace()
-                if self.tokens[before][-1:] in ENDS and spaced:
-                    return text
-                text.insert(0, before)
-            if best is symbols:  # no beginning in reach: cut after the first space
-                at = next((i for i, symbol in enumerate(text) if self.tokens[symbol][:1].isspace()), 0)
-                best = text[at:]
-        return best
-
-    def _before(self, text: list[int], temperature: float, random: np.random.Generator) -> int | None:
-        """A symbol that stands before `text`, by the longest n-gram that has one; None at the start of the text."""
-        for n in range(min(self.counts.order - 1, len(text)), 0, -1):
-            node = 0
-            for level, symbol in zip(self.counts.levels, text[:n], strict=False):
-                node = level.child(node, symbol) if node >= 0 else -1
-            if node < 0:
-                continue
-            suffixes, first, counts = self._befores[n]
-            start, stop = np.searchsorted(suffixes, [node, node + 1])
-            if start < stop:
-                weights = np.maximum(counts[start:stop], 1.0)
-                symbol = int(first[start + _pick(weights, temperature, random, barred=None)])
-                return None if symbol >= len(self.tokens) else symbol
-        return None
 
     # Checkpoints
 
@@ -637,20 +535,6 @@ def _unknown_share(sequence: Ints, size: int) -> float:
     """Order 0's probability of an unknown word: the share of the vocabulary that was seen once only."""
     once = np.count_nonzero(np.bincount(sequence, minlength=size) == 1)
     return float(min(max(once / size, 0.01), 0.99))
-
-
-def _pick(p: Floats, temperature: float, random: np.random.Generator, barred: int | None = UNKNOWN) -> int:
-    """A place of `p` (weights, any sum) drawn at `temperature`, never `barred`; at 0 the likeliest.
-
-    Below temperature 1 the long tail of smoothed, never seen successions is cut (min-p: Nguyen et al. 2024).
-    """
-    if barred is not None:
-        p[barred] = 0.0
-    if temperature == 0:
-        return int(np.argmax(p))
-    p = p / p.max()
-    sums = np.cumsum(np.where(p >= (MIN_P if temperature < 1 else 0.0), p ** (1.0 / temperature), 0.0))
-    return int(min(np.searchsorted(sums, random.random() * sums[-1], side="right"), len(p) - 1))
 
 
 def _within(name: str, value: Any, least: Any, most: Any) -> Any:

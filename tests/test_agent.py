@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sqlite3
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
@@ -75,6 +78,23 @@ def test_calls_of_one_turn_run_in_order_one_at_a_time():
     assert log == [f"{part} {name}" for name in "abc" for part in ("start", "end")]
 
 
+async def test_calls_run_in_order_asynchronously_too_however_many_there_are():
+    log: list[str] = []
+
+    @tool
+    def note(name: str) -> str:
+        """Note the name."""
+        log.append(name)
+        return name
+
+    names = [str(i) for i in range(8)]
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))  # fewer threads than calls
+    llm = Scripted(responses=[says(*[call("note", i, name=name) for i, name in enumerate(names)])])
+    await asyncio.wait_for(agent(llm, tools=[note]).ainvoke({"messages": [("user", "go")]}), 10)
+    assert log == names
+
+
 @pytest.mark.parametrize(
     ("args", "says_what"),
     [
@@ -89,6 +109,23 @@ def test_a_wrong_argument_becomes_one_clear_sentence(args, says_what):
     llm = Scripted(responses=[says(call("generate_image", **args))])
     reply = agent(llm).invoke({"messages": [("user", "draw")]})["messages"][-1].content
     assert says_what in reply and "\n" not in reply and "Traceback" not in reply
+
+
+def test_anothers_tool_may_have_the_name_of_one_of_ours():
+    @tool
+    def write_code(language: str) -> str:
+        """Write code."""
+        return f"some {language}"
+
+    llm = Scripted(responses=[says(call("write_code", language="BASIC"))])
+    state = agent(llm, tools=[write_code]).invoke({"messages": [("user", "go")]})
+    assert state["messages"][-1].content == "some BASIC"
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("ARTWRIGHT_HOME", "/proc/nowhere")
+    failed, _ = talk("hi", llm=Scripted(responses=[says(text="ok")]), thread="t")
+    assert "/proc/nowhere" in failed.sentence and "set ARTWRIGHT_HOME" in failed.sentence
 
 
 def test_an_exception_in_a_tool_does_not_stop_the_agent():
@@ -155,9 +192,68 @@ def test_the_model_sees_the_last_turns_only():
     assert asked[-1] == "now" and len(asked) == 6
 
 
+def test_a_long_conversation_is_kept_once_not_once_a_step():
+    for i in range(5):
+        list(talk(f"turn {i}", llm=Scripted(responses=[says(call("about", i, topic="models"))]), thread="long"))
+    with sqlite3.connect(memory_path()) as memory:
+        assert memory.execute("SELECT COUNT(*) FROM checkpoints").fetchone() == (1,)
+    assert [turn["text"] for turn in history("long") if turn["role"] == "user"] == [f"turn {i}" for i in range(5)]
+
+
+def test_a_damaged_memory_is_one_sentence(tmp_path):
+    memory_path().write_bytes(b"this was a database once" * 100)
+    failed, _ = talk("hi", llm=Scripted(responses=[says(text="ok")]), thread="t")
+    assert isinstance(failed, Failed) and str(memory_path()) in failed.sentence and "\n" not in failed.sentence
+    with pytest.raises(ValueError, match=r"memory\.sqlite"):
+        history("t")
+
+
+def test_a_memory_that_breaks_during_a_turn_is_one_sentence():
+    list(talk("hi", llm=Scripted(responses=[says(text="ok")]), thread="t"))
+    with sqlite3.connect(memory_path()) as memory:
+        memory.execute("DROP TABLE checkpoints")
+    failed, reply = talk("hi", llm=Scripted(responses=[says(text="ok")]), thread="t")
+    assert isinstance(failed, Failed) and isinstance(reply, Reply) and "memory.sqlite" in reply.text
+
+
+def test_a_finished_turn_does_not_look_cancelled():
+    cancel = Cancel()
+    list(talk("hi", llm=Scripted(responses=[says(text="ok")]), thread="t", cancel=cancel))
+    assert not cancel.is_set()
+
+
+def test_a_stopped_call_has_an_answer_for_the_next_llm():
+    cancel = Cancel()
+    llm = Scripted(responses=[says(call("morph_images", start="bag", end="coat", frames=64))])
+    for event in talk("go", llm=llm, thread="t", cancel=cancel):
+        if isinstance(event, Choice):
+            cancel.set()
+    llm = Scripted(responses=[says(text="ok")], kind="other")
+    list(talk("again", llm=llm, thread="t"))
+    assert [message.type for message in llm.seen[0]] == ["system", "human", "ai", "tool", "human"]
+
+
+def test_half_a_character_is_replaced():
+    llm = Scripted(responses=[says(text="ok")])
+    assert list(talk("hi \ud83d", llm=llm, thread="t"))[-1] == Reply("ok")
+    assert llm.seen[0][-1].content == "hi ?"
+
+
+def test_an_llm_that_says_nothing_is_said():
+    failed, reply = talk("hi", llm=Scripted(responses=[says(text="")], kind="other"), thread="t")
+    assert isinstance(failed, Failed) and reply == Reply(failed.sentence)
+
+
+def test_the_embedded_llm_is_brief_unless_told_otherwise():
+    from chains.agent import TALK_TOKENS, _model
+    from chains.chat_model import ChatArtwright
+
+    assert _model(ChatArtwright()).max_tokens == _model("embedded").max_tokens == TALK_TOKENS
+    assert _model(ChatArtwright(max_tokens=7)).max_tokens == 7
+
+
 def test_cancelling_stops_the_running_sampler_within_a_second():
     cancel = Cancel()
-    llm = Scripted(responses=[says(call("write_text", words=1000, count=1))])
     llm = Scripted(responses=[says(call("morph_images", start="bag", end="coat", frames=64))])
     events = []
     for event in talk("go", llm=llm, thread="c", cancel=cancel):

@@ -135,6 +135,17 @@ def test_two_pictures_appear_crisp_with_alt_text_and_provenance(visitor: Visitor
     assert shot.stat().st_size > 10_000
 
 
+def test_a_new_chat_stays_empty_though_a_request_was_running(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.say("slow one")
+    page.wait_for_selector("progress")
+    page.click("#aw-new")
+    page.wait_for_selector(".aw-welcome")
+    page.wait_for_timeout(1000)
+    assert page.locator(ANSWER).count() == 0 and page.locator(SEND).is_visible()
+    assert "I can" in visitor.ask("hello").inner_text()
+
+
 def test_the_viewer_enlarges_leafs_downloads_and_gives_the_focus_back(visitor: Visitor) -> None:
     page = visitor.page
     answer = visitor.ask("draw two sneakers")

@@ -8,9 +8,11 @@ import pickle
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -118,6 +120,8 @@ def _tasks() -> list[str]:
         (["generate", "draw_all", "--args", "{}"], ["draw_all", "generate_image"]),
         (["generate", "invent_names", "--args", "[1]"], ["object"]),
         (["generate", "invent_names", "--args", "{count: 2}"], ["JSON"]),
+        (["generate", "invent_names", "--args", "[" * 20_000], ["JSON"]),
+        (["sample", "markov-scripture", "--count", "1", "--out", "a.npz", "--label", "coat"], ["no labels", "coat"]),
         (["generate", "invent_names", "--args", '{"count": -3}'], ["count", "-3"]),
         (["generate", "invent_names", "--args", '{"count": 1e18}'], ["count"]),
         (["generate", "invent_names", "--args", '{"colour": "red"}'], ["colour"]),
@@ -141,6 +145,7 @@ def test_a_mistake_is_one_line(artwright, tmp_path, arguments, words):
     [
         ("empty.txt", b""),
         ("blank.txt", b"\n \n\n"),
+        ("letter.txt", b"a"),
         ("binary.txt", bytes(range(256)) * 40),
         ("picture.txt", b"\x89PNG\r\n\x1a\n\0\0"),
     ],
@@ -187,6 +192,43 @@ def test_regenerate_tells_what_differs_and_why_it_cannot(artwright, mine, names,
     a_mistake(artwright("regenerate", "plain.txt"), "provenance")
 
 
+def test_a_renamed_model_makes_what_regenerate_finds(artwright, mine):
+    mine.rename(mine.with_name("yours"))
+    wanted = json.dumps({"count": 3, "model": "yours", "seed": 7})
+    made = json.loads(artwright("generate", "invent_names", "--args", wanted, "--json").stdout)
+    assert artwright("regenerate", *made["files"]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"index": "x"}, {"index": -1}, {"seed": -1}, {"args": [1]}, {"versions": [1]}, {"generator": ["x"]}, {"task": []}],
+)
+def test_damaged_provenance(artwright, tmp_path, change):
+    from PIL import Image, PngImagePlugin
+
+    how = {"generator": "vae-fashion", "weights_sha256": "", "task": "generate_image", "args": {"subject": "coat"}}
+    notes = PngImagePlugin.PngInfo()
+    notes.add_itxt("artwright", json.dumps({**how, "seed": 1, "index": 0, **change}))
+    Image.new("L", (28, 28)).save(tmp_path / "a.png", pnginfo=notes)
+    a_mistake(artwright("regenerate", "a.png"), "provenance is damaged")
+
+
+def test_a_picture_too_large_to_open(artwright, tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    parts = [header, b"IDAT" + zlib.compress(b"\0" * 1000), b"IEND"]
+    chunks = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    a_mistake(artwright("regenerate", "bomb.png"), "bomb.png")
+
+
+def test_a_mistake_spares_the_interrupted_run(artwright, home):
+    kept = home / "runs" / "x" / "run.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"hours of work")
+    a_mistake(artwright("train", "markov", "--data", "missing.txt", "--name", "x"), "missing.txt")
+    assert kept.exists()
+
+
 def test_a_shipped_name_is_not_taken(artwright, names):
     done = artwright("train", "markov", "--data", str(names), "--name", "markov-names")
     a_mistake(done, "markov-names", "--name")
@@ -223,6 +265,18 @@ def test_a_corrupt_checkpoint(artwright, mine, names, damage, tmp_path):
     assert not (tmp_path / "opened").exists()
 
 
+@pytest.mark.parametrize(
+    "change", [{"labels": 5}, {"tasks": None}, {"scores": [{"metric": "nats_per_char", "value": "x"}]}, {"name": [1]}]
+)
+def test_a_config_with_wrong_types(artwright, mine, names, change):
+    config = mine / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    a_mistake(artwright("score", "mine", "--data", str(names)), "mine", *change)
+    done = artwright("list")
+    assert done.returncode == 0 and "mine" not in done.stdout
+    assert len(done.stderr.splitlines()) == 1 and "mine" in done.stderr
+
+
 @dataclass
 class Opened:
     """Unpickling it leaves a file."""
@@ -241,7 +295,10 @@ def test_a_full_disk_leaves_nothing_half_written(artwright, names, home, tmp_pat
     a_mistake(artwright("train", "markov", "--data", str(names), "--name", "x", **more), "File too large")
     assert not list((home / "models").glob("*")) and not list((home / "models").glob(".*"))
     a_mistake(artwright("sample", "markov-names", "--count", "5000", "--out", "s.npz", **more), "File too large")
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "names.txt"}
+    wanted = json.dumps({"words": 900, "seed": 1})  # a text that does not fit beside its notes, which would
+    a_mistake(artwright("generate", "write_text", "--args", wanted, "--out", "d", **more), "File too large")
+    assert not [path for place in (tmp_path / "d", home / "store") for path in place.rglob("*") if path.is_file()]
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "names.txt", "d"}
 
 
 def test_places_that_cannot_be_written(artwright, names, tmp_path):
@@ -249,6 +306,7 @@ def test_places_that_cannot_be_written(artwright, names, tmp_path):
     blocked = {"env": {**os.environ, "ARTWRIGHT_HOME": str(tmp_path / "file")}}
     a_mistake(artwright("train", "markov", "--data", str(names), "--name", "x", **blocked), "file")
     a_mistake(artwright("generate", "invent_names", **blocked), "file")
+    a_mistake(artwright("chat", "hello", **blocked), "file")
     a_mistake(artwright("generate", "invent_names", "--out", "file/below"), "file")
     a_mistake(artwright("sample", "markov-names", "--count", "2", "--out", "file/below/a.npz"), "file")
 

@@ -148,3 +148,14 @@ def test_fractions_end_before_rounding_can_leave_the_range(random_engine: Engine
         call = one_call(random_engine, tool, seed, temperature=0.0 if seed == 0 else 2.0)
         assert 0 < strict(call.arguments)["x"] < 1
         assert len(call.arguments) < 40
+
+
+@pytest.mark.parametrize("field", [{"enum": ["a\rb"]}, {"const": {"a\x01": 1}}, {"type": "string", "pattern": "\f"}])
+def test_a_value_that_no_call_can_hold_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"tool tool.*control character"):
+        compile_tool(tool_of(field))
+
+
+@pytest.mark.parametrize("field", [{"enum": ["a\nb\t", 'x"\\u', "ünï"]}, {"type": "string", "pattern": "^\\d\\r?$"}])
+def test_what_only_looks_like_a_control_character_is_allowed(field: dict[str, Any]) -> None:
+    compile_tool(tool_of(field))

@@ -183,6 +183,16 @@ def test_a_word_unknown_to_the_words_is_told():
     assert "quiz" in notices(model, "write_text", prompt="And the quiz")[0]
 
 
+def test_a_few_lines_are_scored_as_the_list_that_they_are(towns):
+    few = ("Hamdorf", "Oberbach")
+    assert towns.score(Texts((" Hamdorf\n\nOberbach\n",), running=True)) == towns.score(Texts(few))
+
+
+def test_raw_samples_are_whole_items(towns):
+    texts = towns.sample(300, seed=2)["texts"]
+    assert all(texts) and max(map(len, texts)) <= max(map(len, TOWNS)) + 1
+
+
 def test_invented_names_are_new_and_distinct(towns):
     names = contents(towns, "invent_names", count=12).splitlines()
     assert len({name.casefold() for name in names}) == 12 and not set(names) & {*TOWNS, "Hambach"}

@@ -212,7 +212,7 @@ def test_events_of_several_steps_find_their_step(monkeypatch: pytest.MonkeyPatch
 def test_whatever_is_said_is_escaped_and_loads_nothing() -> None:
     from ui import render
 
-    nasty = "<img src=http://example.com/x onerror=alert(1)> ![x](http://example.com/y.png)\n\n<script>1</script>"
+    nasty = "<img src=http://example.com/x onerror=alert(1)> ![x](http://example.com/y.png)\n\n<script>1</script>\r\r!"
     for html in (
         answer(Word(nasty)).html(),
         answer(Failed(nasty)).html(),
@@ -220,7 +220,7 @@ def test_whatever_is_said_is_escaped_and_loads_nothing() -> None:
         render.said(nasty),
         render.past([{"role": "assistant", "text": nasty, "artifacts": []}], str)[0]["content"],
     ):
-        assert "<img" not in html and "<script" not in html and "\n" not in html
+        assert "<img" not in html and "<script" not in html and not set(html) & set("\r\n")
 
 
 def test_texts_keep_their_lines_and_names_become_a_list(desk: Any) -> None:
@@ -241,18 +241,53 @@ def test_pictures_have_alt_text_and_whole_multiples_of_their_pixels(desk: Any) -
 def test_a_lost_file_is_said_and_the_rest_is_shown(desk: Any) -> None:
     *_, drawn = desk.answer("draw two sneakers", "f" * 32)
     drawn.artifacts[0].path.unlink()
-    messages, _ = desk.restore("f" * 32)
+    messages, _, _ = desk.restore("f" * 32)
     assert messages[1]["content"].count("<img") == 1
     assert f"The file of {drawn.artifacts[0].id} is not in the store" in messages[1]["content"]
 
 
 def test_restore_brings_back_the_conversation_of_its_id_only(desk: Any) -> None:
     list(desk.answer("draw two sneakers", "g" * 32))
-    messages, conversation = desk.restore("g" * 32)
+    messages, kept, conversation = desk.restore("g" * 32)
+    assert kept == messages
     assert [m["role"] for m in messages] == ["user", "assistant"] and conversation == "g" * 32
     assert messages[1]["content"].count("<img") == 2
-    empty, fresh = desk.restore("default")
+    empty, _, fresh = desk.restore("default")
     assert empty == [] and len(fresh) >= 32
+
+
+def test_a_memory_that_cannot_be_read_is_said(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ui import chat
+
+    def broken(conversation: str) -> list[Any]:
+        raise ValueError("The conversations cannot be used; move that file away.")
+
+    monkeypatch.setattr(chat, "history", broken)
+    (message,), _, conversation = desk.restore("g" * 32)
+    assert "move that file away" in message["content"] and conversation == "g" * 32
+
+
+class Typed:
+    target = None
+
+
+def test_two_requests_of_one_page_keep_both_answers(desk: Any) -> None:
+    shown: list[Any] = []
+    first = desk.send("draw two sneakers", shown, "i" * 32, Typed)
+    next(first)
+    for _ in desk.send("invent five names", shown, "i" * 32, Typed):
+        pass
+    for _ in first:
+        pass
+    assert [message["role"] for message in shown] == ["user", "assistant"] * 2
+    assert shown[1]["content"].count("<img") == 2 and NAMES[0] in shown[3]["content"]
+
+
+def test_a_page_that_outlived_the_app_keeps_its_conversation(desk: Any) -> None:
+    list(desk.answer("draw two sneakers", "j" * 32))
+    shown: list[Any] = []
+    list(desk.send("hello", shown, "j" * 32, Typed))
+    assert len(shown) == 4 and shown[1]["content"].count("<img") == 2
 
 
 def test_an_open_host_needs_a_password() -> None:

@@ -35,8 +35,8 @@ def launch(
 ) -> gr.Blocks:
     """Serve the app at `http://host:port` (port 0: any free one) and print that address; with `wait`, until ctrl-C.
 
-    `auth` is (user, password). Raises ValueError when the port is taken, when `llm` cannot be used, or when `host` is
-    open to other computers without `auth`.
+    `auth` is (user, password). Raises ValueError when the port is taken, when `llm` cannot be used, when the cache
+    cannot be written, or when `host` is open to other computers without `auth`.
     """
     if host not in LOOPBACK and auth is None:
         raise ValueError(
@@ -80,10 +80,18 @@ def _free_port(host: str) -> int:
 
 
 def _prepare() -> None:
-    """Set what Gradio reads from the environment when it is imported: no usage reports, and a cache of our own."""
+    """Set what Gradio reads from the environment when it is imported: no usage reports, and a cache of our own.
+
+    Raises ValueError when the cache cannot be written.
+    """
     import os
+    from pathlib import Path
 
     from generators.core.paths import cache
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(cache() / "gradio"))
+    folder = Path(os.environ.setdefault("GRADIO_TEMP_DIR", str(cache() / "gradio")))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder} ({error.strerror}); set ARTWRIGHT_HOME elsewhere") from error

@@ -178,16 +178,23 @@ class Desk:
                 turn.cancel.set()
 
     def send(self, text: str, messages: list[Any], conversation: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        """The page's main event: messages, the input box and the conversation's id, as the answer grows."""
+        """The page's main event: messages, the input box and the conversation's id, as the answer grows.
+
+        `messages` is the page's one list of what is shown, and is extended in place: another request of the same page
+        may be growing its own answer in it.
+        """
         if isinstance(event.target, gr.Button):  # an example's label is its request
             text = event.target.value
         conversation = known(conversation)
         if not text.strip():
             yield gr.skip(), gr.skip(), gr.skip()
             return
-        messages = [*messages, {"role": "user", "content": render.said(text)}, {"role": "assistant", "content": ""}]
+        if not messages:  # also after a restart of the app under an open page
+            messages += self._past(conversation)
+        mine = {"role": "assistant", "content": ""}
+        messages += [{"role": "user", "content": render.said(text)}, mine]
         for i, answer in enumerate(self.answer(text, conversation)):
-            messages[-1] = {"role": "assistant", "content": answer.html()}
+            mine["content"] = answer.html()
             first = i == 0
             yield messages, busy_box() if first else gr.skip(), conversation if first else gr.skip()
         yield gr.skip(), idle_box(), gr.skip()
@@ -198,16 +205,26 @@ class Desk:
         for answer in self.answer(message, conversation):
             yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
 
-    def restore(self, conversation: str) -> tuple[list[Any], str]:
-        """What this browser's conversation has said so far; a new conversation for a new browser."""
+    def restore(self, conversation: str) -> tuple[list[Any], list[Any], str]:
+        """What this browser's conversation has said so far, shown and kept; a new conversation for a new browser."""
         if known(conversation) != conversation:
-            return [], known("")
-        return render.past(history(conversation), self.serve), conversation
+            return [], [], known("")
+        messages = self._past(conversation)
+        return messages, messages, conversation
 
-    def renew(self, conversation: str) -> tuple[list[Any], Any, str]:
+    def renew(self, conversation: str) -> tuple[list[Any], list[Any], Any, str]:
         """Stop what runs and begin a new conversation."""
         self.stop(known(conversation))
-        return [], idle_box(), known("")
+        return [], [], idle_box(), known("")
+
+    def _past(self, conversation: str) -> list[Any]:
+        try:
+            return render.past(history(conversation), self.serve)
+        except (ValueError, OSError) as error:
+            answer = render.Answer(self.serve)
+            answer.add(Failed(str(error)))
+            answer.finish()
+            return [{"role": "assistant", "content": answer.html()}]
 
 
 def known(conversation: Any) -> str:
@@ -231,6 +248,8 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
     """Lay out the chat on `page` and connect it."""
     # Gradio encrypts what the browser keeps; with a secret of its own choice, a restart would lose the conversation.
     conversation = gr.BrowserState("", storage_key="artwright-conversation", secret="artwright")
+    # What is shown is kept here, not read back from the page, which could send messages that name files.
+    messages = gr.State([])
     chatbot = gr.Chatbot(
         label="Conversation",
         show_label=False,
@@ -262,10 +281,10 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         submit_btn="Send",
         stop_btn=False,
     )
-    gr.on(
+    sending = gr.on(
         [box.submit, *(chip.click for chip in chips)],
         desk.send,
-        [box, chatbot, conversation],
+        [box, messages, conversation],
         [chatbot, box, conversation],
         concurrency_limit=32,  # they wait in our own line, which tells them so
         show_progress="hidden",
@@ -275,12 +294,19 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
     fresh.click(
         desk.renew,
         [conversation],
-        [chatbot, box, conversation],
+        [chatbot, messages, box, conversation],
+        cancels=[sending],  # or its last words would bring the old conversation back
         queue=False,
         show_progress="hidden",
         api_visibility="private",
     )
-    page.load(desk.restore, [conversation], [chatbot, conversation], show_progress="hidden", api_visibility="private")
+    page.load(
+        desk.restore,
+        [conversation],
+        [chatbot, messages, conversation],
+        show_progress="hidden",
+        api_visibility="private",
+    )
     _endpoint(desk)
 
 

@@ -183,12 +183,13 @@ def past(messages: Sequence[dict[str, Any]], serve: Serve) -> list[dict[str, str
 
 
 def _message(parts: Sequence[str]) -> str:
-    # One line: to the chatbot's Markdown, a blank line would end the HTML.
-    return f'<div class="aw-answer">{"".join(parts)}</div>'.replace("\n", "&#10;")
+    # One line: to the chatbot's Markdown, a blank line would end the HTML. A lone carriage return is a line's end too.
+    html = f'<div class="aw-answer">{"".join(parts)}</div>'
+    return html.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "&#10;")
 
 
 def _lines(text: str) -> str:
-    return escape(text).replace("\n", "<br>")
+    return "<br>".join(escape(text).splitlines())
 
 
 def _talk(text: str) -> str:
@@ -344,14 +345,14 @@ def _provenance(works: Sequence[Work]) -> str:
         ("model", escape(how.generator)),
         ("weights", f"<code>{escape(how.weights_sha256[:16])}</code>"),
         ("request", f"{escape(how.task)}: {escape(_short(request, 300))}"),
-        ("seed", str(how.seed)),
+        ("seed", escape(str(how.seed))),
         ("made on", escape(cpu)),
         ("files", files),
     ]
     table = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in rows)
     which = made[0][0].stored.id + (f" and {len(made) - 1} more" if len(made) > 1 else "")
     return (
-        f'<details class="aw-how"><summary>{escape(how.generator)} · seed {how.seed} · {which}</summary>'
+        f'<details class="aw-how"><summary>{escape(how.generator)} · seed {escape(str(how.seed))} · {which}</summary>'
         f"<dl>{table}</dl></details>"
     )
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.core.checkpoint import versions
+from generators.core.checkpoint import checked, versions
 from generators.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ class Provenance:
     def from_json(cls, text: str) -> Provenance:
         """Read what `to_json` wrote. Raises ValueError for anything else."""
         try:
-            return cls(**json.loads(text))
-        except (TypeError, json.JSONDecodeError) as error:
+            found = checked(cls, json.loads(text))
+        except (ValueError, RecursionError) as error:
             raise ValueError("its provenance is damaged") from error
+        if min(found.seed, found.index) < 0:
+            raise ValueError("its provenance is damaged")
+        return found
 
     def to_json(self) -> str:
         """As JSON on one line."""
@@ -93,8 +96,7 @@ class Artifact(ABC):
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for target, data in [*self._sidecars(path), (path, self.to_bytes())]:
-            _write_whole(target, data)
+        _write_whole([*self._sidecars(path), (path, self.to_bytes())])
         return path
 
     def _sidecars(self, path: Path) -> list[tuple[Path, bytes]]:
@@ -181,6 +183,8 @@ def open_artifact(path: str | Path) -> Artifact:
 
     Raises `RequestError` for a file that is missing, of no known kind, damaged, or larger than 64 megapixels.
     """
+    from PIL import Image as Pillow
+
     path = Path(path)
     try:
         if path.suffix.lower() == Text.suffix:
@@ -188,8 +192,6 @@ def open_artifact(path: str | Path) -> Artifact:
             notes = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
             text = path.read_text(encoding="utf-8").removesuffix("\n")
             return Text(text, Provenance.from_json(notes) if notes else None)
-        from PIL import Image as Pillow
-
         with Pillow.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise RequestError(f"{path} has more than {MAX_PIXELS:,} pixels; give a smaller picture.")
@@ -201,7 +203,7 @@ def open_artifact(path: str | Path) -> Artifact:
         raise RequestError(f"There is no file {path}.") from None
     except RequestError:
         raise
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise RequestError(f"{path} cannot be read as a picture (PNG) or a text (.txt): {error}.") from error
 
 
@@ -241,14 +243,18 @@ def regenerate(path: str | Path) -> tuple[Artifact, list[str]]:
     return new, reasons
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` or leave it as it was; raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+def _write_whole(files: list[tuple[Path, bytes]]) -> None:
+    """Write every path's bytes, or leave all of them as they were; raises OSError."""
+    staged: list[tuple[Path, Path]] = []
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        for path, data in files:
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+            staged.append((Path(name), path))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o644)
+        for staging, path in staged:
+            os.replace(staging, path)
+    finally:
+        for staging, _ in staged:
+            staging.unlink(missing_ok=True)

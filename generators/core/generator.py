@@ -258,11 +258,11 @@ def _unusable(folder: Path, problem: str) -> CheckpointError:
 
 def read_info(folder: Path) -> ModelInfo:
     """The information in a model folder's config.json. Raises `CheckpointError`."""
-    config = checkpoint.read_config(folder)
     try:
-        scores = [Score(**score) for score in config.pop("scores", [])]
-        info = ModelInfo(**config, scores=scores)
-    except TypeError as error:
+        info = checkpoint.checked(ModelInfo, checkpoint.read_config(folder))
+    except CheckpointError:
+        raise
+    except ValueError as error:
         raise _unusable(folder, f"has a config.json with wrong entries ({error})") from error
     info.name = folder.name if not info.name else info.name
     return info

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -231,9 +232,7 @@ class KneserNey:
         scored = sequence < self.size
         return np.where(scored, self.floor[np.where(scored, sequence, 0)], 1.0), tables
 
-    def _loss_and_slopes(
-        self, table: _Table, discounts: Floats
-    ) -> tuple[float, Floats]:
+    def _loss_and_slopes(self, table: _Table, discounts: Floats) -> tuple[float, Floats]:
         """Mean nats with `discounts` in place of the model's, and their gradient, (order, 3)."""
         p = table[0].copy()
         passed = []
@@ -339,6 +338,16 @@ class KneserNey:
             level, above = self.levels[n], self.levels[n - 1]
             shorter = found[n - 1][level.parents]
             found.append(np.where(shorter >= 0, above.find(np.maximum(shorter, 0) * base + level.symbols), -1))
+        return found
+
+    @cached_property
+    def befores(self) -> list[tuple[Ints, Ints, Ints]]:
+        """For each level its n-grams in the order of their suffixes: the suffixes, the first symbols, the counts."""
+        found, first = [], self.levels[0].symbols
+        for n, (level, suffixes) in enumerate(zip(self.levels, self.suffixes(), strict=True)):
+            first = first[level.parents] if n else first
+            by = np.argsort(suffixes, kind="stable")
+            found.append((suffixes[by], first[by], level.counts[by]))
         return found
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ def load(source: str | Path, val: str | Path | None = None, *, items: bool | Non
     texts, origin = _read(source, items)
     if texts.running:
         front, back = _cut(texts)
+        if not back.text.strip():
+            raise DataError(f"{source} is too short to keep some for validation; give more, or a file for --val.")
         return Splits(front, back, source=origin)
     pieces = [_take(texts, share) for share in _shares(texts)]
     return Splits(pieces[0], pieces[1], pieces[2], origin)
@@ -228,13 +231,14 @@ def _kjv() -> str:
     if sum(map(len, chapters.values())) < 31_000:
         raise missing
     text = "\n\n".join("\n".join(verses) for verses in chapters.values()) + "\n"
-    try:
+    draft = kept.with_name(f".{kept.name}-{os.getpid()}")
+    with suppress(OSError):  # a cache is a convenience
         kept.parent.mkdir(parents=True, exist_ok=True)
-        draft = kept.with_name(f".{kept.name}-{os.getpid()}")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(kept)
-    except OSError:  # a cache is a convenience
-        pass
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(kept)
+        finally:
+            draft.unlink(missing_ok=True)
     return text
 
 

@@ -1,4 +1,4 @@
-"""Seconds from a request to its validated call, warm, and how many times longer plain `model.generate` takes for it.
+"""Seconds from a request to its validated call, warm, and how many times as long plain `model.generate` takes.
 
     python tests/bench/latency.py [--llm SPEC]
 
@@ -12,11 +12,11 @@ import statistics
 import time
 
 from chains import prompting
+from chains.catalog import tool_specs
 from chains.chat_model import ChatArtwright
 from chains.prompting import Turn, tool_prompt
-from chains.schemas import TASKS, describe
+from chains.schemas import TASKS
 
-TOOLS = ("generate_image", "morph_images", "write_text", "invent_names", "about")
 THINGS = ("sneaker", "coat", "bag", "shirt", "dress", "sandal", "pullover", "boot", "trouser", "lamb")
 REQUESTS = [
     text.format(thing)
@@ -36,14 +36,16 @@ def main() -> None:
 
     llm = ChatArtwright(model=options.llm)
     engine = llm.engine
-    tools = [describe(task) for task in TOOLS]
-    bound = llm.bind_tools(tools, tool_choice="any", parallel_tool_calls=False)
+    tools = tool_specs()
+    bound = llm.bind_tools(tools)
     bound.invoke("draw a hat")  # warm: weights, grammar, the constant prefix
     ours, theirs, written = [], [], []
     for request in REQUESTS[: options.requests]:
         start = time.perf_counter()
         reply = bound.invoke(request)
         ours.append(time.perf_counter() - start)
+        if not reply.tool_calls:
+            raise SystemExit(f"no call for {request!r}: the LLM is not the tuned one, so there is nothing to time")
         for call in reply.tool_calls:
             TASKS[call["name"]].model_validate(call["args"])
         count = reply.usage_metadata["output_tokens"]

@@ -4,7 +4,8 @@
 
 A line of the file is `{"prompt", "calls": [{"name", "args"}], "kind"}` and perhaps `"history"` (earlier prompts),
 `"tools"` (JSON schemas in place of the app's) and `"about_ok"` (a question that `about` may take or leave). Kinds:
-tool, talk, multi, followup, unseen. An expected argument may be a list of accepted values. A call is right when every
+tool, talk, multi, followup, unseen. An expected argument may be a list of accepted values (null: may be absent), or
+"*" for any. A call is right when every
 expected argument is accepted and no other is given, after case, plural, hyphens and defaults are set aside.
 """
 
@@ -58,6 +59,8 @@ def args_right(got: Mapping[str, Any], wanted: Mapping[str, Any], default: Mappi
     for name in {*got, *wanted}:
         said = got.get(name, default.get(name))
         expected = wanted.get(name, default.get(name))
+        if expected == "*":
+            continue
         several = isinstance(expected, list) and not isinstance(said, list)
         accepted = [default.get(name) if one is None else one for one in expected] if several else [expected]
         if normal(said) not in [normal(one) for one in accepted]:

@@ -1,8 +1,8 @@
-"""How many of 1,000 calls obey their schema: random and embedded weights, random and the app's tools.
+"""How many of 1,000 calls obey their schema, of the embedded LLM and of random weights; random tools and the app's.
 
-    python tests/bench/valid_calls.py [--calls 1000] [--embedded 100]
+    python tests/bench/valid_calls.py [--calls 1000]
 
-Prints `valid 1000/1000`; exits 1 and shows the calls if any is not.
+Prints `valid 1000/1000` for each of the two; exits 1 and shows the calls if any is not.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from random_tools import random_tool, tiny_llm
 
 from chains import engine
+from chains.chat_model import ChatArtwright
 from chains.engine import Call, Engine, Outcome, Sampler
 from chains.grammar import compile_tool
 from chains.prompting import Turn, tool_prompt
 from chains.schemas import TASKS, describe
-from chains.weights import embedded_base
 
 
 def flaw(llm: Engine, described: dict[str, Any], seed: int) -> str | None:
@@ -47,22 +47,26 @@ def flaw(llm: Engine, described: dict[str, Any], seed: int) -> str | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--embedded", type=int, default=100, help="how many of them with the embedded weights")
+    parser.add_argument("--calls", type=int, default=1000, help="of each of the two models")
     options = parser.parse_args()
     engine.CALL_TOKENS = 60  # an untrained model would fill every string to its limit
-    flaws = []
+    wrong = 0
+    tasks = sorted(TASKS)
     with tempfile.TemporaryDirectory() as folder:
-        random_weights = Engine(tiny_llm(Path(folder)), dtype="float32")
-        trained = Engine(embedded_base())
-        tasks = sorted(TASKS)
-        for seed in range(options.calls):
-            llm = trained if seed < options.embedded else random_weights
-            described = describe(tasks[seed // 2 % len(tasks)]) if seed % 2 else random_tool(random.Random(seed))
-            flaws.append(flaw(llm, described, seed))
-    wrong = [text for text in flaws if text]
-    print(*wrong, sep="\n", end="\n" if wrong else "")
-    print(f"valid {len(flaws) - len(wrong)}/{len(flaws)}")
+        models = {
+            "random weights": Engine(tiny_llm(Path(folder)), dtype="float32"),
+            "embedded": ChatArtwright().engine,
+        }
+        for name, llm in models.items():
+            found = []
+            for seed in range(options.calls):
+                described = describe(tasks[seed // 2 % len(tasks)]) if seed % 2 else random_tool(random.Random(seed))
+                found.append(flaw(llm, described, seed))
+                print(f"\r{name}: {seed + 1}/{options.calls} ", end="", file=sys.stderr, flush=True)
+            flaws = [text for text in found if text]
+            wrong += len(flaws)
+            print(file=sys.stderr)
+            print(f"{name}: valid {len(found) - len(flaws)}/{len(found)}", *flaws, sep="\n")
     sys.exit(bool(wrong))
 
 
