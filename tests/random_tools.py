@@ -93,7 +93,7 @@ def _plain(rng: random.Random, depth: int) -> dict[str, Any]:
 
 
 def _pattern(rng: random.Random, depth: int) -> dict[str, Any]:
-    patterns = ["^[a-z]+$", "^\\d{3}-\\d{4}$", "^(ab|cd)*e$", "[A-Z]", "^[^\"\\\\]{2,}$", "^#[0-9a-f]{6}$"]
+    patterns = ["^[a-z]+$", "^\\d{3}-\\d{4}$", "^(ab|cd)*e$", "[A-Z]", '^[^"\\\\]{2,}$', "^#[0-9a-f]{6}$"]
     return {"type": "string", "pattern": rng.choice(patterns)}
 
 
