@@ -243,7 +243,7 @@ class Engine:
             outcome.finish = "tool_calls"
             arguments = ready[name][0]
             self._write(session, arguments, sampler, outcome)
-            call = Call(name, arguments.text, choice.confidence)
+            call = Call(name, by_name[name].given(arguments.text), choice.confidence)
             if call.name == (before and before.name) and call.arguments == (before and before.arguments):
                 break  # the same call again, word for word, is a loop
             yield call

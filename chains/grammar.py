@@ -51,7 +51,14 @@ class Tool:
 
     name: str
     description: Mapping[str, Any]  # {"name", "description", "parameters": JSON schema as given}
-    grammar: str  # Lark: a space, then the arguments
+    grammar: str  # Lark: a space, then the arguments, all of them
+    optional: frozenset[str]  # arguments that are null where the call leaves them out
+
+    def given(self, arguments: str) -> str:
+        """The call's arguments, compact JSON, from those the model wrote: without the optional ones that are null."""
+        values = json.loads(arguments)
+        kept = {name: value for name, value in values.items() if value is not None or name not in self.optional}
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
 
 def compile_tool(tool: Mapping[str, Any]) -> Tool:
@@ -73,12 +80,13 @@ def compile_tool(tool: Mapping[str, Any]) -> Tool:
         raise ValueError(f"tool {name}: the arguments must be one object, not {schema.get('type')!r}")
     if _UNWRITABLE.search(json.dumps(narrowed, ensure_ascii=False)):
         raise ValueError(f"tool {name}: its schema names a control character; only line breaks and tabs can be written")
+    optional = _spell_out(narrowed)
     narrowed["x-guidance"] = _JSON_OPTIONS
     grammar = f'start: " " args\nargs: %json {json.dumps(narrowed)}\n'
     error = LLMatcher.validate_grammar(grammar)
     if error and not error.startswith("WARNING"):
         raise ValueError(f"tool {name}: its schema cannot be enforced: {' '.join(error.split())[:300]}")
-    return Tool(name, {**function, "parameters": schema}, grammar)
+    return Tool(name, {**function, "parameters": schema}, grammar, optional)
 
 
 def compile_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
@@ -140,6 +148,18 @@ def _narrow(schema: Any, where: str) -> dict[str, Any]:
     if "object" in kinds:
         _narrow_object(s, where)
     return s
+
+
+def _spell_out(s: dict[str, Any]) -> frozenset[str]:
+    """Makes every argument required and the optional ones nullable, see `chains.prompting`; returns the latter."""
+    properties = s.get("properties") or {}
+    optional = frozenset(name for name in properties if name not in s.get("required", ()))
+    if not optional or "minProperties" in s or s.get("maxProperties", len(properties)) < len(properties):
+        return frozenset()
+    for name in optional:
+        properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    s["required"] = list(properties)
+    return optional
 
 
 def _anything() -> dict[str, Any]:
@@ -221,6 +241,8 @@ class Vocabulary:
         self.numeric = np.array([text[:1] in _NUMBER_BYTES for text in self.bytes])  # (V,) may go on with a number
         self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
         self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
+        self.quoted = np.array([text[:1] == b'"' for text in self.bytes])  # (V,) begins with a quote
+        self.null = self.bytes.index(b"null")
         self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
 
 
@@ -258,7 +280,21 @@ class Arguments:
         """Consume and return the tokens that the grammar leaves no choice about."""
         tokens = [] if self.done else list(self._matcher.compute_ff_tokens())
         self._consume(tokens)
+        if not self.done and self._must_be_null():
+            self._consume([self._vocabulary.null])
+            tokens += [self._vocabulary.null, *self.forced()]
         return tokens
+
+    def _must_be_null(self) -> bool:
+        """Whether a text argument was begun without its quote, which is one token with the colon where it is meant."""
+        if self._in_string or not self._text.endswith(b'":'):
+            return False
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        mask = np.unpackbits(bits, bitorder="little")[: self._vocabulary.size].astype(np.bool_)
+        others = mask & ~self._vocabulary.quoted
+        return bool(others[self._vocabulary.null]) and all(
+            b"null".startswith(self._vocabulary.bytes[token]) for token in np.flatnonzero(others)
+        )
 
     def accept(self, token: int) -> list[int]:
         """Consume a chosen token; returns it and the forced ones after it."""

@@ -7,12 +7,14 @@ have that name.
 
     system     SYSTEM, then one paragraph a tool (see `describe_tool`)
     user       the person's words
-    assistant  generate_image {"subject":"sneaker","count":2}
+    assistant  generate_image {"subject":"sneaker","count":2,"model":null,"seed":null}
     tool       generate_image: Drew 2 pictures of a sneaker with vae-fashion, seed 7.
     assistant  no tool
                You are welcome!
 
-Several calls of one turn are several lines. Arguments equal to their default are left out.
+Several calls of one turn are several lines. Every argument is written, in the schema's order, `null` where the person
+did not say it or said the default: one small decision at a time is easier for a small model than which argument comes
+next. The nulls are not part of the call (`Engine` drops them).
 """
 
 from __future__ import annotations
@@ -58,6 +60,20 @@ def call_line(name: str, args: Mapping[str, Any]) -> str:
     return f"{name} {json.dumps(dict(args), ensure_ascii=False, separators=(',', ':'))}"
 
 
+def spelled_out(tool: Mapping[str, Any] | None, args: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a call in the order of the tool's schema, None for the optional ones that are not given."""
+    schema = (tool or {}).get("parameters") or {}
+    required = set(schema.get("required", ()))
+    known = {name: args.get(name) for name in schema.get("properties") or {} if name in args or name not in required}
+    return known | {name: value for name, value in args.items() if name not in known}
+
+
+def call_lines(tools: Sequence[Mapping[str, Any]], calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Calls of one turn as the model writes them, one a line, every argument spelled out."""
+    by_name = {tool["name"]: tool for tool in tools}
+    return "\n".join(call_line(name, spelled_out(by_name.get(name), args)) for name, args in calls)
+
+
 def describe_tool(tool: Mapping[str, Any]) -> str:
     """One paragraph for an OpenAI-style tool `{"name", "description", "parameters": JSON schema}`: a line for the tool
     and one for each argument.
@@ -96,8 +112,7 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], syste
     segments = _message("system", head)
     for turn in turns:
         if turn.role == "assistant":
-            text = "\n".join(call_line(name, args) for name, args in turn.calls) or f"{NO_TOOL}\n{turn.text}"
-            segments += _message("assistant", text)
+            segments += _message("assistant", call_lines(tools, turn.calls) or f"{NO_TOOL}\n{turn.text}")
         elif turn.role == "tool":
             segments += _message("tool", f"{turn.name}: {turn.text}")
         else:

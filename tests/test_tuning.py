@@ -150,7 +150,7 @@ def test_packed_loss_equals_the_requests_one_by_one(tiny: Path) -> None:
     total, count = torch.zeros(()), 0
     for example in group.examples:
         prompt = encode(tokenizer, tool_prompt(group.tools, example.turns))
-        answer = tokenizer.encode(answer_text(example), add_special_tokens=False)
+        answer = tokenizer.encode(answer_text(group.tools, example), add_special_tokens=False)
         answer += [tokenizer.convert_tokens_to_ids("<|im_end|>")] if example.calls else []
         logits = plain(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
         total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from chains.prompting import NO_TOOL, call_line, encode, tool_prompt
+from chains.prompting import NO_TOOL, call_lines, encode, tool_prompt
 from chains.tuning.maker import Example, Group
 
 ATTENTION = "artwright_packed"  # the name under which transformers finds `packed_attention`
@@ -42,9 +42,9 @@ class Pack:
         return Pack(**{**vars(self), **moved})
 
 
-def answer_text(example: Example) -> str:
+def answer_text(tools: Sequence[dict[str, Any]], example: Example) -> str:
     """What the assistant writes and the loss covers: the calls, one a line, or the decision not to call."""
-    return "\n".join(call_line(name, args) for name, args in example.calls) or f"{NO_TOOL}\n"
+    return call_lines(tools, example.calls) or f"{NO_TOOL}\n"
 
 
 def encode_prefix(tokenizer: Any, tools: Sequence[dict[str, Any]]) -> list[int]:
@@ -52,10 +52,10 @@ def encode_prefix(tokenizer: Any, tools: Sequence[dict[str, Any]]) -> list[int]:
     return encode(tokenizer, tool_prompt(tools, [])[:3])
 
 
-def encode_example(tokenizer: Any, example: Example) -> tuple[list[int], list[int]]:
+def encode_example(tokenizer: Any, tools: Sequence[dict[str, Any]], example: Example) -> tuple[list[int], list[int]]:
     """Token ids of a request (what follows the system message) and of its answer."""
-    question = encode(tokenizer, tool_prompt([], example.turns)[3:])
-    answer = tokenizer.encode(answer_text(example), add_special_tokens=False, split_special_tokens=True)
+    question = encode(tokenizer, tool_prompt(tools, example.turns)[3:])
+    answer = tokenizer.encode(answer_text(tools, example), add_special_tokens=False, split_special_tokens=True)
     if example.calls:  # plain talk goes on in the model's own words, so its end is not taught
         answer = [*answer, tokenizer.convert_tokens_to_ids("<|im_end|>")]
     return question, answer
@@ -70,7 +70,7 @@ def make_pack(tokenizer: Any, group: Group, max_tokens: int) -> Pack:
     target_owner: list[int] = []
     kept: list[Example] = []
     for example in group.examples:
-        question, answer = encode_example(tokenizer, example)
+        question, answer = encode_example(tokenizer, group.tools, example)
         body = question + answer[:-1]  # the last target is predicted, never read
         if len(ids) + len(body) > max_tokens:
             continue

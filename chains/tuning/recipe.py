@@ -34,7 +34,8 @@ class Recipe:
     warmup: float = 0.03  # share of the budget
     clip: float = 1.0  # gradient norm
     pack_tokens: int = 2000  # longest training sequence
-    checkpoint_minutes: float = 4.0
+    checkpoint_minutes: float = 2.0
+    start: str = ""  # folder of the run whose weights this one starts from; empty: from none
     dev_groups: int = 8
 
 
@@ -205,6 +206,18 @@ class Trainer:
                         key: stored.get_tensor(f"{key}.{name}").to(p.device if key != "step" else "cpu") for key in keys
                     }
 
+    def load_weights(self, run: Path) -> None:
+        """Starts from the weights of another run's checkpoint. Raises ValueError if there is none."""
+        import torch
+        from safetensors import safe_open
+
+        file = run / "checkpoint" / "state.safetensors"
+        if not file.is_file():
+            raise ValueError(f"there is no checkpoint in {file.parent}; name the folder of a run")
+        with safe_open(file, "pt") as stored, torch.no_grad():
+            for name, p in self.trained.items():
+                p.copy_(stored.get_tensor(f"weight.{name}"))
+
     def save_adapter(self, figures: dict[str, Any]) -> None:
         """The adapter in peft's format (bf16), what it was made from and with, and its card."""
         import torch
@@ -256,6 +269,7 @@ def _card(note: dict[str, Any]) -> str:
     )
     recipe = note["recipe"]
     command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']} --out DIR"
+    command += f" --start {recipe['start']}" if recipe.get("start") else ""
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -301,6 +315,7 @@ def main(arguments: list[str] | None = None) -> None:
     train.add_argument("--pack-tokens", type=int, default=Recipe.pack_tokens, help="longest training sequence")
     train.add_argument("--base", type=Path, help="folder of another base model")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    train.add_argument("--start", type=Path, help="folder of a run to take the first weights from")
     args = parser.parse_args(arguments)
     if args.command == "make":
         _print_examples(args.count, args.seed, args.split, args.json)
@@ -309,11 +324,18 @@ def main(arguments: list[str] | None = None) -> None:
         if args.minutes <= 0 or args.steps < 0:
             raise ValueError("--minutes must be above 0 and --steps not below it")
         recipe = Recipe(
-            seed=args.seed, minutes=args.minutes, steps=args.steps, learning_rate=args.lr, pack_tokens=args.pack_tokens
+            seed=args.seed,
+            minutes=args.minutes,
+            steps=args.steps,
+            learning_rate=args.lr,
+            pack_tokens=args.pack_tokens,
+            start=args.start.name if args.start else "",
         )
         from chains.weights import embedded_base
 
         trainer = Trainer(args.base or embedded_base(), args.out, recipe)
+        if args.start and not args.resume:
+            trainer.load_weights(args.start)
         if args.resume:
             trainer.load_checkpoint()
         print(json.dumps(trainer.train()))
@@ -349,4 +371,4 @@ def _print_examples(count: int, seed: int, split: str, as_json: bool) -> None:
             for turn in example.turns:
                 said = turn.text or "; ".join(call_line(name, args) for name, args in turn.calls)
                 print(f"{turn.role:>10}: {said}")
-            print(f"        -> {answer_text(example).strip()}")
+            print(f"        -> {answer_text(group.tools, example).strip()}")
