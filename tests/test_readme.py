@@ -44,7 +44,7 @@ def shell(place, home):
 
 def test_the_commands_run(shell, place):
     """All of them, in the order of the page, in one home."""
-    for line in "\n".join(blocks("sh")).splitlines():
+    for line in filter(None, "\n".join(blocks("sh")).splitlines()):
         done = shell(line)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert done.stdout.strip(), line

@@ -194,6 +194,9 @@ class Desk:
         mine = {"role": "assistant", "content": ""}
         messages += [{"role": "user", "content": render.said(text)}, mine]
         for i, answer in enumerate(self.answer(text, conversation)):
+            if not any(entry is mine for entry in messages):
+                yield gr.skip(), gr.skip(), gr.skip()  # what Gradio sends again when the event ends
+                return  # the person began a new chat
             mine["content"] = answer.html()
             first = i == 0
             yield messages, busy_box() if first else gr.skip(), conversation if first else gr.skip()
@@ -212,9 +215,10 @@ class Desk:
         messages = self._past(conversation)
         return messages, messages, conversation
 
-    def renew(self, conversation: str) -> tuple[list[Any], list[Any], Any, str]:
-        """Stop what runs and begin a new conversation."""
+    def renew(self, messages: list[Any], conversation: str) -> tuple[list[Any], list[Any], Any, str]:
+        """Stop what runs and begin a new conversation; an answer that is still growing finds its place gone."""
         self.stop(known(conversation))
+        messages.clear()
         return [], [], idle_box(), known("")
 
     def _past(self, conversation: str) -> list[Any]:
@@ -293,7 +297,7 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
     box.stop(desk.stop, [conversation], queue=False, show_progress="hidden", api_visibility="private")
     fresh.click(
         desk.renew,
-        [conversation],
+        [messages, conversation],
         [chatbot, messages, box, conversation],
         cancels=[sending],  # or its last words would bring the old conversation back
         queue=False,
