@@ -4,7 +4,8 @@
     python -m generators.pretrain vae-fashion     one of them; add --resume to go on with a stopped run
 
 The data comes from packages (`artwright doctor` names what is missing). The figures in a model's card and config.json
-are those measured here, on data that nothing was chosen on.
+are those measured here, on data not trained on (not always blind: see
+tests/bench/EXPERIMENTS.md).
 """
 
 from __future__ import annotations
