@@ -13,8 +13,8 @@ have that name.
                You are welcome!
 
 Several calls of one turn are several lines. Every argument is written, in the schema's order, `null` where the person
-did not say it or said the default: one small decision at a time is easier for a small model than which argument comes
-next. The nulls are not part of the call (`Engine` drops them).
+did not say it: one small decision at a time is easier for a small model than which argument comes next. The nulls are
+not part of the call (`Engine` drops them).
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ def test_calls_are_valid_against_the_list_in_the_prompt() -> None:
         for name, args in (*example.calls, *(call for turn in example.turns for call in turn.calls)):
             jsonschema.validate(args, {**schemas[name], "additionalProperties": False})
             assert list(args) == [known for known in schemas[name]["properties"] if known in args]
-            assert all(value != schemas[name]["properties"][arg].get("default", ...) for arg, value in args.items())
 
 
 def test_copied_arguments_stand_in_the_conversation() -> None:
@@ -70,6 +69,16 @@ def test_every_kind_and_every_tool_comes_up() -> None:
     assert set(TASKS) <= called and len(set(invented_tools()) - called) < 20
     silent = sum(not example.calls for _, example in made) / len(made)
     assert 0.25 < silent < 0.45
+
+
+def test_numbers_in_words() -> None:
+    rng = Random(0)
+    said = {value: {grammar.spelled(value, rng) for _ in range(40)} for value in (0, 14, 24, 40, 100, 120, 305, 1000)}
+    assert said[0] == {"zero"} and said[14] == {"fourteen"} and said[40] == {"forty"}
+    assert said[24] == {"twenty-four", "twenty four"}
+    assert said[100] == {"a hundred", "one hundred"} and "a hundred and twenty" in said[120]
+    assert said[305] == {"three hundred and five", "three hundred five"}
+    assert said[1000] == {"a thousand", "one thousand"}
 
 
 def test_every_frame_expands() -> None:
@@ -155,7 +164,14 @@ def test_packed_loss_equals_the_requests_one_by_one(tiny: Path) -> None:
         logits = plain(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
         total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum")
         count += len(answer)
-    torch.testing.assert_close(pack_loss(packed, pack), total / count, rtol=1e-5, atol=1e-6)
+    loss = pack_loss(packed, pack)
+    torch.testing.assert_close(loss, total / count, rtol=1e-5, atol=1e-6)
+    (2 * loss).backward()  # twice, so that an outer factor counts
+    plain.lm_head.requires_grad_(False)
+    (2 * total / count).backward()
+    for name in ("q_proj", "k_proj", "o_proj"):
+        mine, theirs = (getattr(m.model.layers[0].self_attn, name).weight.grad for m in (packed, plain))
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_lean_lora_equals_peft(tiny: Path) -> None:

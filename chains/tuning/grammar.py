@@ -19,7 +19,10 @@ from typing import Any
 KEEP, END = "\x01", "\x02"
 SAFE, DONE = "\x03", "\x04"  # the same for words inside a phrase: no noise, but words may follow
 _MARKS = re.compile("[\x01-\x04]")
-_PLURAL_ONLY = {"trousers", "pants", "slacks", "jeans", "chinos"}
+_PLURAL_ONLY = {
+    "trousers", "pants", "slacks", "jeans", "chinos", "cargo pants", "corduroys", "joggers", "leggings", "sweatpants",
+    "suit trousers",
+}  # fmt: skip
 _ONES = [
     "zero",
     "one",
@@ -44,6 +47,7 @@ _ONES = [
     "twenty",
 ]
 _TENS = {
+    20: "twenty",
     30: "thirty",
     40: "forty",
     50: "fifty",
@@ -51,7 +55,6 @@ _TENS = {
     70: "seventy",
     80: "eighty",
     90: "ninety",
-    100: "a hundred",
 }
 _QUOTES = [("'", "'"), ('"', '"'), ('"', '"'), ("\u201c", "\u201d"), ("\u2018", "\u2019"), ("\u00ab", "\u00bb")]
 _LOOSE = {2: "a couple of", 12: "a dozen", 6: "half a dozen", 24: "two dozen"}
@@ -199,9 +202,22 @@ def number(value: int, rng: Random, loose: bool = True) -> str:
     """A count as people write it: 4, four, a couple of."""
     if loose and value in _LOOSE and rng.random() < 0.25:
         return _LOOSE[value]
-    if rng.random() < 0.5 or (value > 20 and value not in _TENS):
-        return str(value)
-    return _ONES[value] if value <= 20 else _TENS[value]
+    chance = 0.5 if value <= 20 or (value <= 100 and value % 10 == 0) else 0.35 if value % 50 == 0 else 0.25
+    return spelled(value, rng) if value <= 1000 and rng.random() < chance else str(value)
+
+
+def spelled(value: int, rng: Random) -> str:
+    """A whole number from 0 to 1000 in words: twenty-four, a hundred and five."""
+    if value <= 20:
+        return _ONES[value]
+    if value < 100:
+        tens, ones = value - value % 10, value % 10
+        return _TENS[tens] + (f"{rng.choice('-- ')}{_ONES[ones]}" if ones else "")
+    if value == 1000:
+        return rng.choice(["a thousand", "one thousand"])
+    hundreds, rest = divmod(value, 100)
+    start = f"{rng.choice(['a', 'a', 'one']) if hundreds == 1 else _ONES[hundreds]} hundred"
+    return start + (f"{rng.choice([' and ', ' and ', ' '])}{spelled(rest, rng)}" if rest else "")
 
 
 def listing(parts: list[str], rng: Random) -> str:

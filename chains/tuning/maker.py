@@ -9,7 +9,6 @@ stand in `chains.tuning.requests`.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,35 +16,16 @@ from random import Random
 from typing import Any
 
 from chains.prompting import Turn
-from chains.schemas import TASKS, describe
+from chains.schemas import TASKS
 from chains.tuning import grammar
-from chains.tuning.grammar import END, expand, noisy, number, sections, synonyms, words
+from chains.tuning.changes import FOLLOWS, change, kinds_of_change
+from chains.tuning.grammar import END, expand, noisy, sections, words
 from chains.tuning.invented import InventedRequest, invented_tools
 from chains.tuning.requests import Request
+from chains.tuning.toollists import ShownTool, pick_known, pick_tools, show
 
-SERVED = ("generate_image", "morph_images", "write_text", "invent_names", "about")
-WEIGHTS = {"generate_image": 5, "write_text": 4, "invent_names": 4, "morph_images": 3, "about": 3}
-KINDS = {"tool": 46, "talk": 22, "unseen": 8, "multi": 10, "followup": 11, "after": 3}
-NAME_KINDS = (
-    ["surname", "female", "male"],
-    ["surname", "female first", "male first"],
-    ["surname", "first"],
-    ["last", "first"],
-    ["surname", "girl", "boy"],
-    ["elf", "dwarf"],
-    ["town", "street", "surname"],
-    ["female", "male"],
-    ["surname"],
-)
-STYLES = (
-    ["scripture"],
-    ["scripture"],
-    ["scripture", "shakespeare"],
-    ["shakespeare", "austen", "news"],
-    ["fairy tale", "sonnet"],
-    ["recipe", "legal", "scripture"],
-    ["haiku", "sermon", "gothic"],
-)
+WEIGHTS = {"generate_image": 5, "write_text": 5, "invent_names": 5, "morph_images": 3, "about": 2}
+KINDS = {"tool": 54, "talk": 18, "unseen": 7, "multi": 9, "followup": 9, "after": 3}
 # Requests of one cluster could pass for another's, so none of them counts as unserved while another is in the list.
 CLUSTERS = (
     {"set_timer", "set_alarm", "create_reminder", "add_event", "list_events", "take_note", "days_until"},
@@ -107,15 +87,6 @@ class Group:
     examples: list[Example]
 
 
-@dataclass
-class _Tool:
-    task: str  # its name in our tables
-    shown: dict[str, Any]  # as the prompt shows it
-    known: dict[str, list[str]]
-    renamed: dict[str, str]  # argument -> shown name
-    schema: dict[str, Any]  # before renaming
-
-
 class Maker:
     """Groups by index; `split` is "train" or "dev", whose frames the other never sees."""
 
@@ -130,173 +101,32 @@ class Maker:
 
     def group(self, index: int, examples: int = 48) -> Group:
         rng = Random(f"{self.seed} {self.split} {index}")
-        tools = _pick_tools(rng)
+        tools = pick_tools(rng)
         made = [_Writer(tools, rng, self.split).example() for _ in range(examples)]
         return Group([tool.shown for tool in tools], made)
-
-
-def _pick_tools(rng: Random) -> list[_Tool]:
-    luck = rng.random()
-    ours = [task for task in TASKS if task not in SERVED]
-    others = list(invented_tools())
-    if luck < 0.46:
-        tasks = list(SERVED)
-        for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
-            tasks.remove(rng.choice(tasks))
-        if rng.random() < 0.2:
-            tasks.append(rng.choice(others))
-    elif luck < 0.54:
-        tasks = list(TASKS)
-    elif luck < 0.84:
-        tasks = (
-            rng.sample(SERVED, rng.randint(0, 4))
-            + rng.sample(ours, rng.randint(1, 4))
-            + rng.sample(others, rng.randint(0, 3))
-        )
-    else:
-        tasks = rng.sample(others, rng.randint(1, 8)) + rng.sample(list(SERVED), rng.choice([0, 0, 1]))
-    if rng.random() < 0.75:
-        rng.shuffle(tasks)
-    known = _pick_known(rng)
-    style = {
-        "notes": rng.choice(["all", "all", "all", "some", "none"]),
-        "disguise": rng.random() < 0.2,
-        "slim": rng.random() < 0.3,
-        "jitter": rng.random() < 0.15,
-        "pictures": "generate_image" in tasks,
-    }
-    return [_show(task, known, style, rng) for task in tasks]
-
-
-def _pick_known(rng: Random) -> dict[str, list[str]]:
-    """What the installed models are said to know; one draw for the whole list."""
-    fashion = [label.partition("/")[0] for label in synonyms("labels fashion")]
-    mixed = [label.partition("/")[0] for label in synonyms("labels mixed")]
-    digits = (
-        list(synonyms("labels digits"))
-        if rng.random() < 0.7
-        else [others[0].partition("/")[0] for others in synonyms("labels digits").values()]
-    )
-    luck = rng.random()
-    if luck < 0.55:
-        subjects = (
-            [label.replace("-", " ") if label == "ankle-boot" else label for label in fashion]
-            if rng.random() < 0.4
-            else fashion
-        )
-    elif luck < 0.65:
-        subjects = digits
-    elif luck < 0.72:
-        subjects = fashion + digits
-    elif luck < 0.92:
-        subjects = rng.sample(mixed, rng.randint(3, 12)) + (rng.sample(fashion, 3) if rng.random() < 0.3 else [])
-    else:
-        subjects = []
-    if rng.random() < 0.3:
-        subjects = rng.sample(subjects, len(subjects))
-    known = {"subject": list(subjects)}
-    if rng.random() < 0.7:
-        known["style"] = list(rng.choice(STYLES))
-    if rng.random() < 0.75:
-        known["kind"] = list(rng.choice(NAME_KINDS))
-    if rng.random() < 0.25:
-        known["model"] = rng.sample([m for m in words("modelnames")], rng.randint(1, 3))
-    return known
-
-
-def _show(task: str, known: dict[str, list[str]], style: dict[str, Any], rng: Random) -> _Tool:
-    """A tool as this group's prompt shows it."""
-    if task not in TASKS:
-        schema = copy.deepcopy(invented_tools()[task].schema())
-        mine: dict[str, list[str]] = {}
-    else:
-        fits = {
-            "generate_image": ("subject", "model"),
-            "morph_images": ("model",),
-            "write_text": ("style", "model"),
-            "invent_names": ("kind", "model"),
-        }
-        mine = {name: known[name] for name in fits.get(task, ()) if known.get(name)}
-        schema = copy.deepcopy(describe(task, mine))
-        if task == "morph_images":  # its subjects are those of generate_image, said once or twice
-            told = bool(known["subject"]) and rng.random() < 0.5
-            if told:
-                schema = copy.deepcopy(describe(task, {**mine, "start": known["subject"]}))
-            if told or style["pictures"]:
-                mine["subject"] = known["subject"]
-    parameters: dict[str, Any] = schema["parameters"]
-    fields: dict[str, Any] = parameters.get("properties") or {}
-    if style["slim"] and task in TASKS:  # a tool of other apps may have nothing but optional arguments
-        for name in [
-            n
-            for n in fields
-            if n not in parameters.get("required", ()) and n not in ("image", "subject", "kind", "count")
-        ]:
-            if rng.random() < 0.5:
-                del fields[name]
-    for name, field in fields.items():
-        drop = style["notes"] == "none" or (style["notes"] == "some" and rng.random() < 0.5)
-        if drop and not mine.get(name) and name != "start":
-            field.pop("description", None)
-        if (
-            style["jitter"]
-            and isinstance(field.get("default"), int)
-            and not isinstance(field["default"], bool)
-            and rng.random() < 0.5
-        ):
-            field["default"] = rng.choice(
-                [
-                    v
-                    for v in (1, 3, 4, 5, 10, 12, 50, 100)
-                    if v <= field.get("maximum", 100) and v >= field.get("minimum", 0)
-                ]
-            )
-    tool = _Tool(task, schema, mine, {}, copy.deepcopy(schema))
-    if style["disguise"] and task in TASKS:
-        _disguise(tool, rng)
-    return tool
-
-
-def _disguise(tool: _Tool, rng: Random) -> None:
-    table = grammar.disguises()[tool.task]
-    shown = tool.shown
-    if rng.random() < 0.7:
-        shown["name"] = rng.choice(table["names"])
-    if rng.random() < 0.7:
-        shown["description"] = rng.choice(table["descriptions"])
-    taken = set(shown["parameters"]["properties"])
-    for name, others in table["args"].items():
-        choice = rng.choice(others)
-        if name in taken and choice not in taken and rng.random() < 0.4:
-            tool.renamed[name] = choice
-            taken.add(choice)
-    rename = tool.renamed
-    parameters = shown["parameters"]
-    parameters["properties"] = {rename.get(name, name): field for name, field in parameters["properties"].items()}
-    parameters["required"] = [rename.get(name, name) for name in parameters.get("required", ())]
 
 
 class _Writer:
     """Writes one example for a tool list."""
 
-    def __init__(self, tools: list[_Tool], rng: Random, split: str) -> None:
+    def __init__(self, tools: list[ShownTool], rng: Random, split: str) -> None:
         self.tools, self.rng, self.split = tools, rng, split
 
     def example(self) -> Example:
         kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
         made = getattr(self, f"_{kind}")()
         turns = made.turns
-        if kind in ("tool", "talk", "unseen") and self.rng.random() < 0.15:
+        if kind in ("tool", "talk", "unseen") and self.rng.random() < 0.12:
             turns = [*self._earlier(), *turns]
         return Example([_clean(turn) for turn in turns], made.calls, kind)
 
     # building blocks
 
-    def _pick(self, among: list[_Tool] | None = None) -> _Tool:
+    def _pick(self, among: list[ShownTool] | None = None) -> ShownTool:
         pool = among or self.tools
         return self.rng.choices(pool, [WEIGHTS.get(tool.task, 2) for tool in pool])[0]
 
-    def _request(self, tool: _Tool) -> Any:
+    def _request(self, tool: ShownTool) -> Any:
         maker = Request if tool.task in TASKS else InventedRequest
         while True:
             request = maker(tool.task, tool.schema, tool.known, self.rng, self.split)
@@ -304,13 +134,10 @@ class _Writer:
             if set(request.args) <= request.tool_known:
                 return request
 
-    def _call(self, tool: _Tool, args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The call as this list wants it: the schema's order, defaults left out, names as shown."""
+    def _call(self, tool: ShownTool, args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The call as this list wants it: the schema's order, names as shown."""
         fields = tool.schema["parameters"].get("properties") or {}
-        ordered = {
-            name: args[name] for name in fields if name in args and args[name] != fields[name].get("default", _NOTHING)
-        }
-        return tool.shown["name"], {tool.renamed.get(name, name): value for name, value in ordered.items()}
+        return tool.shown["name"], {tool.renamed.get(name, name): args[name] for name in fields if name in args}
 
     def _say(self, text: str, imperative: bool = False, question: bool = False, wrap: bool = True) -> str:
         """Wraps, punctuates and smudges what a person says."""
@@ -334,7 +161,7 @@ class _Writer:
             text += "."
         return noisy(text, rng)
 
-    def _single(self, tool: _Tool, wrap: bool = True) -> tuple[str, tuple[str, dict[str, Any]], Any]:
+    def _single(self, tool: ShownTool, wrap: bool = True) -> tuple[str, tuple[str, dict[str, Any]], Any]:
         request = self._request(tool)
         text = self._say(request.text, request.is_imperative, request.is_question, wrap)
         return text, self._call(tool, request.args), request
@@ -388,9 +215,9 @@ class _Writer:
         ours = [task for task in TASKS if task not in here]
         others = [task for task in invented_tools() if task not in here]
         task = self.rng.choice(ours if ours and self.rng.random() < 0.65 else others)
-        tool = _show(
+        tool = show(
             task,
-            _pick_known(self.rng),
+            pick_known(self.rng),
             {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True},
             self.rng,
         )
@@ -427,7 +254,7 @@ class _Writer:
         imperative = not pattern.startswith(("first", "1", "two", "I have", "before"))
         return Example([Turn("user", self._say(text, imperative and rng.random() < 0.5))], calls, "multi")
 
-    def _several_subjects(self, tool: _Tool) -> Example:
+    def _several_subjects(self, tool: ShownTool) -> Example:
         """ "draw a coat and two bags" is two calls."""
         rng = self.rng
         parts: list[str] = []
@@ -479,7 +306,7 @@ class _Writer:
         )
         return Example([Turn("user", self._say(verb + joined + shared, imperative))], calls, "multi")
 
-    def _result(self, tool: _Tool, args: dict[str, Any]) -> str:
+    def _result(self, tool: ShownTool, args: dict[str, Any]) -> str:
         """A tool's sentence after success."""
         rng = self.rng
         table = sections("follow.txt")
@@ -494,7 +321,7 @@ class _Writer:
         }
         return expand(pattern, rng, values.__getitem__)
 
-    def _done(self, tool: _Tool, wrap: bool = True) -> tuple[list[Turn], dict[str, Any]]:
+    def _done(self, tool: ShownTool, wrap: bool = True) -> tuple[list[Turn], dict[str, Any]]:
         """A request, its call and its result; and the request's arguments."""
         text, call, request = self._single(tool, wrap)
         result = self._result(tool, request.args)
@@ -543,16 +370,11 @@ class _Writer:
             return self._talk_after()
         tool = self._pick(pool)
         turns, args = self._done(tool)
-        kinds = [
-            kind
-            for kind in FOLLOWS[tool.task]
-            if _ARGUMENT.get(kind, "") in ("", *tool.schema["parameters"]["properties"])
-        ]
-        kind = rng.choice(kinds)
+        kind = rng.choice(kinds_of_change(tool))
         if tool.task == "generate_image" and rng.random() < 0.1:
             error = rng.choice(sections("follow.txt")["errors"]).replace("{subject}", str(args["subject"]))
             turns, kind = [*turns[:-1], Turn("tool", error, name=tool.shown["name"])], "after_error"
-        text, args = self._change(tool, kind, args)
+        text, args = change(tool, kind, args, rng, self.split)
         call = self._call(tool, args)
         return Example(
             [*self._reply(turns), Turn("user", self._say(text, question=text.endswith("?"), wrap=rng.random() < 0.3))],
@@ -563,44 +385,6 @@ class _Writer:
     def _talk_after(self) -> Example:
         """Thanks or chat after something was made."""
         return Example([*self._reply(self._done(self._pick())[0]), Turn("user", self._talk_line())], [], "talk")
-
-    def _change(self, tool: _Tool, kind: str, before: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """What a person says to have the last call again, changed; the new arguments.
-
-        "again", "another" and "more" drop the seed, or the same thing would come; a named change keeps all else.
-        """
-        rng = self.rng
-        args = dict(before)
-        request = Request(tool.task, tool.schema, tool.known, rng, self.split)
-        line = rng.choice(
-            [frame for frame in sections("follow.txt")[kind] if grammar.reserved(frame) == (self.split == "dev")]
-            or sections("follow.txt")[kind]
-        )
-        if kind in ("again", "more_one", "more_n"):
-            args.pop("seed", None)
-        if kind == "more_one":
-            args["count"] = 1
-
-        def fill(slot: str) -> str:
-            if slot == "n":
-                value = rng.choice([v for v in (2, 3, 4, 5, 6, 7, 8, 10, 12) if v != args.get("count")])
-                args["count"] = value
-                return number(value, rng, loose=False)
-            if slot == "names":
-                said = request.names(plain_kind=True)
-                args.update(request.args)
-                return said
-            if slot == "one":
-                item = request.subject(avoid=str(before.get("subject", "")))
-                args["end" if kind == "change_end" else "subject"] = item.arg
-                return request.one(item) if rng.random() < 0.7 else item.one
-            name = _ARGUMENT[kind]
-            said = request.fill(_SLOT.get(kind, name))
-            args.update(request.args)
-            return said
-
-        text = expand(line, rng, fill)
-        return text.removesuffix("?") if text.endswith("?") and rng.random() < 0.3 else text, args
 
 
 _TALK_SLOTS = {"animal": ("cat", "dog", "bee", "whale", "frog", "owl", "horse")}
@@ -618,62 +402,6 @@ _TALK_LEADS = (
     "please, ",
 )
 _TALK_LISTS = {"person": "people", "city": "cities", "language": "languages"}
-_NOTHING = object()
-_ARGUMENT = {
-    "change_seed": "seed",
-    "change_model": "model",
-    "change_frames": "frames",
-    "change_words": "words",
-    "change_must": "must_include",
-    "change_temperature": "temperature",
-    "change_style": "style",
-    "change_prompt": "prompt",
-    "change_letters": "starts_with",
-    "change_kind": "kind",
-    "more_one": "count",
-    "more_n": "count",
-    "change_count": "count",
-}
-_SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt"}
-FOLLOWS = {  # which changes make sense after which tool
-    "generate_image": [
-        "again",
-        "more_one",
-        "more_one",
-        "more_n",
-        "more_n",
-        "change_count",
-        "change_seed",
-        "change_model",
-        "change_subject",
-        "change_subject",
-        "change_subject",
-    ],
-    "morph_images": ["again", "change_seed", "change_model", "change_end", "change_frames"],
-    "write_text": [
-        "again",
-        "again",
-        "change_seed",
-        "change_model",
-        "change_words",
-        "change_words",
-        "change_must",
-        "change_temperature",
-        "change_style",
-        "change_prompt",
-    ],
-    "invent_names": [
-        "again",
-        "more_n",
-        "more_n",
-        "change_count",
-        "change_seed",
-        "change_model",
-        "change_letters",
-        "change_letters",
-        "change_kind",
-    ],
-}
 
 
 def _talk_lines(split: str) -> list[str]:

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 
 from chains.prompting import NO_TOOL, call_lines, encode, tool_prompt
 from chains.tuning.maker import Example, Group
 
 ATTENTION = "artwright_packed"  # the name under which transformers finds `packed_attention`
+_ROWS = 64  # targets whose logits (49,152 each) are held at once
 _CHUNK = 256  # tokens of requests that share one attention call; larger chunks waste masked scores, smaller ones calls
 
 
@@ -173,8 +174,8 @@ class _LeanForward:
         return out.view(*x.shape[:-1], -1)
 
 
-def target_logits(model: Any, pack: Pack) -> Tensor:
-    """Logits (T, V) float32 at the positions that predict a target, and nowhere else."""
+def _target_states(model: Any, pack: Pack) -> tuple[Tensor, Tensor]:
+    """Hidden states (T, C) at the positions that predict a target, and the output layer's weight (V, C)."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = causal.model(
         input_ids=pack.ids,
@@ -182,12 +183,44 @@ def target_logits(model: Any, pack: Pack) -> Tensor:
         use_cache=False,
         pack_chunks=attention_chunks(pack),
     ).last_hidden_state[0]  # (L, C)
-    return causal.lm_head(hidden[pack.predicts]).float()  # type: ignore[no-any-return]
+    return hidden[pack.predicts], causal.lm_head.weight
+
+
+def target_logits(model: Any, pack: Pack) -> Tensor:
+    """Logits (T, V) float32 at the positions that predict a target, and nowhere else."""
+    return linear(*_target_states(model, pack)).float()
 
 
 def pack_loss(model: Any, pack: Pack) -> Tensor:
-    """Mean cross-entropy over the pack's targets, in nats."""
-    return cross_entropy(target_logits(model, pack), pack.targets)
+    """Mean cross-entropy over the pack's targets, in nats. The output layer must be frozen."""
+    states, weight = _target_states(model, pack)
+    loss: Tensor = _OutputLoss.apply(states, weight.detach(), pack.targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _OutputLoss(torch.autograd.Function):
+    """Mean cross-entropy of a frozen output layer, a few rows at a time so that logits never leave the cache."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        total = states.new_zeros((), dtype=torch.float32)
+        gradient = torch.empty_like(states)
+        for start in range(0, len(targets), _ROWS):
+            rows = slice(start, start + _ROWS)
+            logits = linear(states[rows], weight).float()  # (rows, V)
+            log_p = logits - logits.logsumexp(-1, keepdim=True)
+            mine = targets[rows, None]
+            total -= log_p.gather(1, mine).sum()
+            slope = log_p.exp_()
+            slope.scatter_add_(1, mine, slope.new_full(mine.shape, -1.0))
+            gradient[rows] = (slope / len(targets)).to(weight.dtype) @ weight
+        ctx.save_for_backward(gradient)
+        return total / len(targets)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return outer * gradient, None, None
 
 
 def right_answers(logits: Tensor, pack: Pack) -> tuple[list[bool], list[bool]]:

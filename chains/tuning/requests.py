@@ -9,23 +9,21 @@ The rules, where words leave a choice:
 * What the names are for ("for my cat") is no kind; "elf names" has the kind elf.
 * A topic ("a text about mercy") is the word that must be in it.
 * Families are named in lower case (gan, lstm), models as they stand. Vague wishes ("wilder", "short") give no argument.
-* An argument equal to its default is left out, and arguments stand in the schema's order.
+* What was said is written even if it equals the default, and arguments stand in the schema's order.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from random import Random
-from typing import Any
 
 from chains.tuning import grammar
-from chains.tuning.grammar import END, KEEP, Noun, expand, number, quoted, sections, synonyms, verbatim, words
+from chains.tuning.grammar import END, KEEP, Noun, expand, quoted, sections, synonyms, verbatim, words
+from chains.tuning.values import Values
 
 CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's tools
-    "generate_image": {"seed": (0.16, "seed"), "model": (0.16, "model")},
-    "morph_images": {"frames": (0.35, "frames"), "seed": (0.12, "seed"), "model": (0.14, "model")},
+    "generate_image": {"seed": (0.18, "seed"), "model": (0.18, "model")},
+    "morph_images": {"frames": (0.38, "frames"), "seed": (0.16, "seed"), "model": (0.17, "model")},
     "vary_image": {"strength": (0.2, "strength"), "seed": (0.12, "seed"), "model": (0.1, "model")},
     "complete_image": {"count": (0.2, "ccount"), "seed": (0.12, "seed")},
     "write_text": {
@@ -37,7 +35,7 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
         "seed": (0.1, "seed"),
     },
     "write_code": {"lines": (0.2, "lines"), "temperature": (0.1, "temperature"), "seed": (0.08, "seed")},
-    "invent_names": {"starts_with": (0.26, "starts_with"), "seed": (0.12, "seed"), "model": (0.15, "model")},
+    "invent_names": {"starts_with": (0.3, "starts_with"), "seed": (0.15, "seed"), "model": (0.17, "model")},
     "compose_music": {
         "key": (0.3, "key"),
         "bars": (0.25, "bars"),
@@ -51,84 +49,14 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
     "train_model": {"minutes": (0.35, "minutes")},
 }
 _IMPERATIVE = "- "
-_LISTED = re.compile(r": ([^:]+)$")
 
 
-class Request:
-    """A request in the making. `tool` is the schema before renaming; `task` the tool's own name in our tables."""
+class Request(Values):
+    """A request in the making; after `make`, `text` and `args` stand."""
 
-    def __init__(
-        self, task: str, tool: Mapping[str, Any], known: Mapping[str, list[str]], rng: Random, split: str
-    ) -> None:
-        self.task, self.rng, self.split = task, rng, split
-        self.known = known
-        self.tool_known = set((tool.get("parameters") or {}).get("properties") or {})
-        self.args: dict[str, Any] = {}
-        self.text = ""
-        self.is_question = False
-        self.is_imperative = False
-
-    # nouns and values
-
-    def subject(self, avoid: str = "") -> Noun:
-        labels = [label for label in self.known.get("subject", []) if label != avoid]
-        if labels and self.rng.random() < 0.8:
-            label = self.rng.choice(labels)
-            said = label_words(label)
-            entry = said[0] if self.rng.random() < 0.45 else self.rng.choice(said)
-            return grammar.noun(entry, label)
-        taken = {word.partition("/")[0] for label in labels for word in (*label_words(label), label)} | {avoid}
-        while True:
-            entry = self.rng.choice(words("unknown"))
-            if self.rng.random() < 0.5:
-                label = self.rng.choice([*synonyms("labels mixed"), *synonyms("labels fashion")])
-                entry = self.rng.choice(label_words(label))
-            one = entry.partition("/")[0]
-            if one not in taken and not any(one.endswith(f" {t}") for t in taken):
-                item = grammar.noun(entry)
-                arg = item.one.removesuffix("s") if item.one in ("trousers", "slacks") else item.one
-                return Noun(arg, grammar.safe(item.one), grammar.safe(item.many))
-
-    def one(self, item: Noun) -> str:
-        listed = item.arg in self.known.get("subject", [])
-        colour = f"{self.rng.choice(words('colours'))} " if listed and self.rng.random() < 0.15 else ""
-        return item.singular(self.rng, "" if item.arg[0].isdigit() else colour)
-
-    def put(self, name: str, value: Any) -> None:
-        self.args[name] = value
-
-    def count(self, most: int = 12) -> tuple[int, str]:
-        value = self.rng.choice([2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 12, 12, self.rng.randint(2, 30)])
-        value = min(value, max(most, 2)) if most < 12 else value
-        self.put("count", value)
-        return value, number(value, self.rng)
-
-    def model(self) -> str:
-        if self.rng.random() < 0.5:
-            family = self.rng.choice(list(synonyms("families")))
-            self.put("model", family)
-            return self.rng.choice(synonyms("families")[family])
-        name = self.rng.choice(
-            [*self.known.get("model", []), *words("modelnames")] if self.known.get("model") else words("modelnames")
-        )
-        self.put("model", name)
-        return verbatim(name)
-
-    def style(self) -> str:
-        listed = self.known.get("style", [])
-        if listed and self.rng.random() < 0.75:
-            label = self.rng.choice(listed)
-            self.put("style", label)
-            return self.rng.choice([label, label, *synonyms("styles").get(label, ())])
-        said = self.rng.choice(words("freestyles"))
-        self.put("style", re.sub(r"^(a|an|the) ", "", said))
-        return grammar.safe(said)
-
-    def seed(self) -> str:
-        top = self.rng.choice([12, 50, 100, 100, 999, 999, 9999, 99999, 2**31 - 1])
-        value = self.rng.randint(0, top)
-        self.put("seed", value)
-        return number(value, self.rng, loose=False) if value <= 12 and self.rng.random() < 0.3 else str(value)
+    text = ""
+    is_question = False
+    is_imperative = False
 
     # slots
 
@@ -162,7 +90,7 @@ class Request:
         return self.count()[1]
 
     def slot_digit(self) -> str:
-        return str(self.count()[0])
+        return str(self.count(20)[0])
 
     def slot_things(self) -> str:
         item = self.shared_subject()
@@ -235,7 +163,7 @@ class Request:
             ]
         )
         luck = rng.random()
-        if luck < 0.1 and "words" in self.tool_known:
+        if luck < 0.12 and "words" in self.tool_known:
             value = self.word_count()
             return rng.choice(
                 [
@@ -250,7 +178,7 @@ class Request:
                     "around {} words of prose",
                 ]
             ).format(value)
-        if luck < 0.2 and "style" in self.tool_known:
+        if luck < 0.26 and "style" in self.tool_known:
             if "scripture" in self.known.get("style", []) and rng.random() < 0.6:
                 self.put("style", "scripture")
                 return rng.choice(
@@ -269,22 +197,33 @@ class Request:
                         "a new bible chapter",
                         "an Old Testament style text",
                         "a psalm-like passage",
+                        "a psalm",
+                        "a fake psalm",
+                        "a made-up bible verse",
+                        "a page of scripture",
+                        "a page from a holy book",
+                        "a holy text",
+                        "some Bible-sounding text",
+                        "some old-testament sounding text",
+                        "something that sounds like the Bible",
+                        "a King James style passage",
+                        "a passage in King James English",
+                        "a prophecy like in the Bible",
+                        "a made-up gospel",
+                        "some biblical prose",
+                        "a scripture verse",
+                        "a chapter of scripture",
                     ]
                 )
             said = self.style()
             return f"{base} in the style of {said}"
-        if luck < 0.26 and "must_include" in self.tool_known:
-            topic = rng.choice([t for t in words("topics_of_text") if " " not in t or t.startswith(("the ", "a "))])
+        if luck < 0.36 and "must_include" in self.tool_known:
+            topics = [t for t in words("topics_of_text") if " " not in t or t.startswith(("the ", "a "))]
+            topic = rng.choice([rng.choice(topics), rng.choice(words("themes"))])
             self.put("must_include", re.sub(r"^(a|the) ", "", topic))
-            return f"{base} about {grammar.safe(topic)}"
+            link = rng.choice(["about", "about", "about", "on", "on the subject of", "that is about", "concerning"])
+            return f"{base} {link} {grammar.safe(topic)}"
         return base
-
-    def word_count(self) -> str:
-        value = self.rng.choice(
-            [10, 15, 20, 25, 30, 40, 40, 50, 80, 100, 120, 150, 200, 250, 300, 500, self.rng.randint(5, 400)]
-        )
-        self.put("words", value)
-        return number(value, self.rng, loose=False) if value <= 20 or value in (30, 40, 50, 80, 100) else str(value)
 
     def slot_about_style(self) -> str:
         return f"in the style of {self.style()}"
@@ -300,7 +239,13 @@ class Request:
         return quoted(verbatim(value), self.rng)
 
     def _prompt(self) -> str:
-        if self.rng.random() < 0.35:
+        luck = self.rng.random()
+        if luck < 0.5:
+            said = [self.rng.choice(words(part)) for part in ("openers", "someones", "deeds")]
+            said = said[self.rng.choice([0, 0, 1]) :]
+            text = " ".join(said if self.rng.random() < 0.7 else [*said, self.rng.choice(words("themes"))])
+            return text[0].upper() + text[1:] if self.rng.random() < 0.8 else text
+        if luck < 0.65:
             pieces = [
                 self.rng.choice(words("prompts")),
                 self.rng.choice(words("must")),
@@ -314,9 +259,7 @@ class Request:
 
     def names(self, plain_kind: bool = False) -> str:
         rng = self.rng
-        bare = "names"
-        if (plain_kind or rng.random() < 0.5) and "kind" in self.tool_known:
-            bare = self.kind()
+        bare = self.kind() if plain_kind and "kind" in self.tool_known else self.slot_names_bare()
         luck = 0.9 if plain_kind else rng.random()
         lead = bare.split()[0] == "names" and len(bare.split()) > 1  # "names for girls": words before it, not after
         if luck < 0.45:
@@ -332,6 +275,9 @@ class Request:
             return f"{rng.choice(few)} {bare}"
         return bare
 
+    def slot_names_bare(self) -> str:
+        return self.kind() if "kind" in self.tool_known and self.rng.random() < 0.6 else "names"
+
     def kind(self) -> str:
         table = synonyms("nametypes")
         listed = [label for label in self.known.get("kind", []) if label in table]
@@ -345,168 +291,6 @@ class Request:
         self.put("kind", label)
         return said
 
-    def slot_purpose(self) -> str:
-        return self.rng.choice(words("purposes"))
-
-    def slot_letters(self) -> str:
-        value = self.rng.choice(words("letters"))
-        self.put("starts_with", value)
-        return quoted(verbatim(value), self.rng, bare=0.75)
-
-    def slot_letter(self) -> str:
-        value = self.rng.choice([w for w in words("letters") if len(w) == 1])
-        self.put("starts_with", value)
-        return verbatim(value)
-
-    def slot_concept(self) -> str:
-        return self.rng.choice(words("concepts"))
-
-    def slot_modelname(self) -> str:
-        return verbatim(self.rng.choice([*self.known.get("model", []), *words("modelnames")]))
-
-    def slot_v(self) -> str:
-        return self.count()[1]
-
-    def slot_image(self) -> str:
-        if self.rng.random() < 0.3:
-            value = self.rng.choice(words("imageids"))
-            self.put("image", value)
-            return self.rng.choice(["image {}", "{}", "picture {}", "the image {}"]).format(verbatim(value))
-        return self.rng.choice(words("images"))
-
-    def slot_keep(self) -> str:
-        value, said = self.rng.choice(
-            [
-                ("top", "top"),
-                ("top", "upper part"),
-                ("bottom", "bottom"),
-                ("bottom", "lower half"),
-                ("left", "left"),
-                ("left", "left side"),
-                ("right", "right"),
-                ("right", "right side"),
-                ("outside", "outside"),
-                ("outside", "border"),
-                ("outside", "edge"),
-            ]
-        )
-        self.put("keep", value)
-        return said
-
-    def slot_keepside(self) -> str:
-        return f"the {self.slot_keep()}"
-
-    def _copied(self, name: str, source: str, quote: bool = False) -> str:
-        value = self.rng.choice(words(source))
-        self.put(name, value)
-        return quoted(verbatim(value), self.rng) if quote else verbatim(value)
-
-    def slot_blank(self) -> str:
-        return self._copied("text", "blanks")
-
-    def slot_qblank(self) -> str:
-        return self._copied("text", "blanks", quote=True)
-
-    def slot_codekind(self) -> str:
-        return self.rng.choice(words("codekinds"))
-
-    def slot_code(self) -> str:
-        return self._copied("prompt", "codes")
-
-    def slot_codeline(self) -> str:
-        return self._copied("prompt", "codelines")
-
-    def slot_qcodeline(self) -> str:
-        return self._copied("prompt", "codelines", quote=True)
-
-    def slot_music(self) -> str:
-        return self.rng.choice(words("musics"))
-
-    def slot_key(self) -> str:
-        return grammar.plain(self._copied("key", "keys"))
-
-    def slot_melody(self) -> str:
-        return self._copied("melody", "melodies")
-
-    def slot_sound(self) -> str:
-        table = synonyms("sounds")
-        label = self.rng.choice(list(table))
-        self.put("kind", label)
-        item = grammar.noun(self.rng.choice(table[label]))
-        luck = self.rng.random()
-        if luck < 0.5:
-            return f"{item.singular(self.rng)}{self.rng.choice(['', '', ' sound', ' sample', ' hit'])}"
-        if luck < 0.8:
-            return f"{self.count(8)[1]} {self.rng.choice([item.many, f'{item.one} sounds', f'{item.one} samples'])}"
-        return self.rng.choice([f"some {item.many}", item.one, f"{item.one} sound"])
-
-    def slot_vsubject(self) -> str:
-        value = self.rng.choice(words("vsubjects"))
-        self.put("subject", value)
-        return value
-
-    def slot_video(self) -> str:
-        base = self.rng.choice(words("videos"))
-        return f"{base} of {self.slot_vsubject()}" if self.rng.random() < 0.7 else base
-
-    def slot_family(self) -> str:
-        said = self.slot_familyname()
-        return f"{'an' if said[0] in 'RLHM' and said.isupper() and said[:2] != 'MA' else 'a'} {said}"
-
-    def slot_familyname(self) -> str:
-        table = synonyms("families")
-        family = self.rng.choice([f for f in table if f != "hybrid"])
-        self.put("family", family)
-        return self.rng.choice(table[family])
-
-    def slot_data(self) -> str:
-        return self._copied("data", "datas")
-
-    def slot_name(self) -> str:
-        return self._copied("name", "newnames")
-
-    # values of clauses
-
-    slot_seed, slot_model, slot_style, slot_words = seed, model, style, word_count
-
-    def slot_temperature(self) -> str:
-        value = self.rng.choice([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.1, 1.2, 1.5, 1.0, 0.4, 1.3])
-        self.put("temperature", value)
-        return f"{value:g}" if self.rng.random() < 0.7 else f"{value}"
-
-    def slot_must(self) -> str:
-        value = self.rng.choice(words("must"))
-        self.put("must_include", value)
-        return quoted(grammar.safe(value), self.rng, bare=0.65)
-
-    def slot_frames(self) -> str:
-        value = self.rng.choice([5, 6, 8, 10, 12, 20, 24, 30, 32, 40, 60, self.rng.randint(3, 60)])
-        self.put("frames", value)
-        return number(value, self.rng, loose=False)
-
-    def slot_strength(self) -> str:
-        value = self.rng.choice([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9])
-        self.put("strength", value)
-        return str(value)
-
-    def slot_count(self) -> str:
-        return self.count()[1]
-
-    def slot_lines(self) -> str:
-        value = self.rng.choice([5, 8, 10, 12, 15, 30, 40, 50])
-        self.put("lines", value)
-        return number(value, self.rng, loose=False)
-
-    def slot_bars(self) -> str:
-        value = self.rng.choice([4, 12, 16, 24, 32, 6, 10])
-        self.put("bars", value)
-        return number(value, self.rng, loose=False)
-
-    def slot_minutes(self) -> str:
-        value = self.rng.choice([1, 2, 3, 10, 15, 20, 30, 45, 60])
-        self.put("minutes", value)
-        return number(value, self.rng, loose=False)
-
     # the whole
 
     def frames(self, section: str) -> list[str]:
@@ -516,7 +300,7 @@ class Request:
     def make(self) -> None:
         """Draws a frame and its clauses; afterwards `text` and `args` stand."""
         section = self.task
-        if self.task == "write_text" and "prompt" in self.tool_known and self.rng.random() < 0.3:
+        if self.task == "write_text" and "prompt" in self.tool_known and self.rng.random() < 0.36:
             section = "write_text_prompt"
         frame = self.rng.choice(self.frames(section))
         topic = ""
@@ -541,31 +325,12 @@ class Request:
         for name in wanted[:3]:
             if name in self.args or name not in self.tool_known:
                 continue
-            clause = self.rng.choice(sections("clauses.txt")[CLAUSES[self.task][name][1]])
+            clauses = sections("clauses.txt")[CLAUSES[self.task][name][1]]
+            clause = self.rng.choice([c for c in clauses if self.is_imperative or not c.startswith(_IMPERATIVE)])
+            clause = clause.removeprefix(_IMPERATIVE)
             if core.endswith(END) and clause.startswith("*") and not clause.startswith("*. "):
                 continue  # words after a bare copied text would belong to it
             if not clause.startswith("*") and core[:1] == KEEP:
                 continue
             core = expand(clause, self.rng, self.fill).replace("*", core)
         return core
-
-
-def label_words(label: str) -> list[str]:
-    """What a person may call a known label: itself first (with blanks for hyphens), then its other words."""
-    for table in ("labels fashion", "labels mixed", "labels digits"):
-        for entry, others in synonyms(table).items():
-            if (
-                entry.partition("/")[0] == label
-                or entry.partition("/")[0].replace("-", " ") == label
-                or (table == "labels digits" and label in others[:1])
-            ):
-                if label == "trouser":
-                    return [others[0], *others]
-                own = label.replace("-", " ") if table != "labels digits" and label != "t-shirt" else label
-                mine = entry if "/" in entry else own
-                return (
-                    [mine, own if "/" not in entry else mine, *others]
-                    if table != "labels digits"
-                    else list(dict.fromkeys([label, entry, *others[:1]]))
-                )
-    return [label]

@@ -1,0 +1,187 @@
+"""The tool list that a group of examples shares: ours, whole or in part, disguised, among the tools of other apps."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from chains.schemas import TASKS, describe
+from chains.tuning import grammar
+from chains.tuning.grammar import synonyms, words
+from chains.tuning.invented import invented_tools
+
+SERVED = ("generate_image", "morph_images", "write_text", "invent_names", "about")
+NAME_KINDS = (
+    ["surname", "female", "male"],
+    ["surname", "female first", "male first"],
+    ["surname", "first"],
+    ["last", "first"],
+    ["surname", "girl", "boy"],
+    ["elf", "dwarf"],
+    ["town", "street", "surname"],
+    ["female", "male"],
+    ["surname"],
+)
+STYLES = (
+    ["scripture"],
+    ["scripture"],
+    ["scripture", "shakespeare"],
+    ["shakespeare", "austen", "news"],
+    ["fairy tale", "sonnet"],
+    ["recipe", "legal", "scripture"],
+    ["haiku", "sermon", "gothic"],
+)
+
+
+@dataclass
+class ShownTool:
+    """A tool of the list."""
+
+    task: str  # its name in our tables
+    shown: dict[str, Any]  # as the prompt shows it
+    known: dict[str, list[str]]
+    renamed: dict[str, str]  # argument -> shown name
+    schema: dict[str, Any]  # before renaming
+
+
+def pick_tools(rng: Random) -> list[ShownTool]:
+    luck = rng.random()
+    ours = [task for task in TASKS if task not in SERVED]
+    others = list(invented_tools())
+    if luck < 0.52:
+        tasks = list(SERVED)
+        for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+            tasks.remove(rng.choice(tasks))
+        if rng.random() < 0.2:
+            tasks.append(rng.choice(others))
+    elif luck < 0.58:
+        tasks = list(TASKS)
+    elif luck < 0.86:
+        tasks = (
+            rng.sample(SERVED, rng.randint(0, 4))
+            + rng.sample(ours, rng.randint(1, 4))
+            + rng.sample(others, rng.randint(0, 3))
+        )
+    else:
+        tasks = rng.sample(others, rng.randint(1, 8)) + rng.sample(list(SERVED), rng.choice([0, 0, 1]))
+    if rng.random() < 0.75:
+        rng.shuffle(tasks)
+    known = pick_known(rng)
+    style = {
+        "notes": rng.choice(["all", "all", "all", "some", "none"]),
+        "disguise": rng.random() < 0.2,
+        "slim": rng.random() < 0.3,
+        "jitter": rng.random() < 0.15,
+        "pictures": "generate_image" in tasks,
+    }
+    return [show(task, known, style, rng) for task in tasks]
+
+
+def pick_known(rng: Random) -> dict[str, list[str]]:
+    """What the installed models are said to know; one draw for the whole list."""
+    fashion = [label.partition("/")[0] for label in synonyms("labels fashion")]
+    mixed = [label.partition("/")[0] for label in synonyms("labels mixed")]
+    digits = (
+        list(synonyms("labels digits"))
+        if rng.random() < 0.7
+        else [others[0].partition("/")[0] for others in synonyms("labels digits").values()]
+    )
+    luck = rng.random()
+    if luck < 0.55:
+        subjects = (
+            [label.replace("-", " ") if label == "ankle-boot" else label for label in fashion]
+            if rng.random() < 0.4
+            else fashion
+        )
+    elif luck < 0.65:
+        subjects = digits
+    elif luck < 0.72:
+        subjects = fashion + digits
+    elif luck < 0.92:
+        subjects = rng.sample(mixed, rng.randint(3, 12)) + (rng.sample(fashion, 3) if rng.random() < 0.3 else [])
+    else:
+        subjects = []
+    if rng.random() < 0.3:
+        subjects = rng.sample(subjects, len(subjects))
+    known = {"subject": list(subjects)}
+    if rng.random() < 0.7:
+        known["style"] = list(rng.choice(STYLES))
+    if rng.random() < 0.75:
+        known["kind"] = list(rng.choice(NAME_KINDS))
+    if rng.random() < 0.25:
+        known["model"] = rng.sample([m for m in words("modelnames")], rng.randint(1, 3))
+    return known
+
+
+def show(task: str, known: dict[str, list[str]], style: dict[str, Any], rng: Random) -> ShownTool:
+    """A tool as this group's prompt shows it."""
+    if task not in TASKS:
+        schema = copy.deepcopy(invented_tools()[task].schema())
+        mine: dict[str, list[str]] = {}
+    else:
+        fits = {
+            "generate_image": ("subject", "model"),
+            "morph_images": ("model",),
+            "write_text": ("style", "model"),
+            "invent_names": ("kind", "model"),
+        }
+        mine = {name: known[name] for name in fits.get(task, ()) if known.get(name)}
+        schema = copy.deepcopy(describe(task, mine))
+        if task == "morph_images":  # its subjects are those of generate_image, said once or twice
+            told = bool(known["subject"]) and rng.random() < 0.5
+            if told:
+                schema = copy.deepcopy(describe(task, {**mine, "start": known["subject"]}))
+            if told or style["pictures"]:
+                mine["subject"] = known["subject"]
+    parameters: dict[str, Any] = schema["parameters"]
+    fields: dict[str, Any] = parameters.get("properties") or {}
+    if style["slim"] and task in TASKS:  # a tool of other apps may have nothing but optional arguments
+        for name in [
+            n
+            for n in fields
+            if n not in parameters.get("required", ()) and n not in ("image", "subject", "kind", "count")
+        ]:
+            if rng.random() < 0.5:
+                del fields[name]
+    for name, field in fields.items():
+        drop = style["notes"] == "none" or (style["notes"] == "some" and rng.random() < 0.5)
+        if drop and not mine.get(name) and name != "start":
+            field.pop("description", None)
+        if (
+            style["jitter"]
+            and isinstance(field.get("default"), int)
+            and not isinstance(field["default"], bool)
+            and rng.random() < 0.5
+        ):
+            field["default"] = rng.choice(
+                [
+                    v
+                    for v in (1, 3, 4, 5, 10, 12, 50, 100)
+                    if v <= field.get("maximum", 100) and v >= field.get("minimum", 0)
+                ]
+            )
+    tool = ShownTool(task, schema, mine, {}, copy.deepcopy(schema))
+    if style["disguise"] and task in TASKS:
+        _disguise(tool, rng)
+    return tool
+
+
+def _disguise(tool: ShownTool, rng: Random) -> None:
+    table = grammar.disguises()[tool.task]
+    shown = tool.shown
+    if rng.random() < 0.7:
+        shown["name"] = rng.choice(table["names"])
+    if rng.random() < 0.7:
+        shown["description"] = rng.choice(table["descriptions"])
+    taken = set(shown["parameters"]["properties"])
+    for name, others in table["args"].items():
+        choice = rng.choice(others)
+        if name in taken and choice not in taken and rng.random() < 0.4:
+            tool.renamed[name] = choice
+            taken.add(choice)
+    rename = tool.renamed
+    parameters = shown["parameters"]
+    parameters["properties"] = {rename.get(name, name): field for name, field in parameters["properties"].items()}
+    parameters["required"] = [rename.get(name, name) for name in parameters.get("required", ())]
