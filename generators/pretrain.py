@@ -4,8 +4,8 @@
     python -m generators.pretrain vae-fashion     one of them; add --resume to go on with a stopped run
 
 The data comes from packages (`artwright doctor` names what is missing). The figures in a model's card and config.json
-are those measured here, on data not trained on (not always blind: see
-tests/bench/EXPERIMENTS.md).
+are those measured here, on data not trained on. The VAE's options were chosen on val, those of the Markov models partly
+on the very parts reported: see tests/bench/EXPERIMENTS.md.
 """
 
 from __future__ import annotations

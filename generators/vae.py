@@ -53,8 +53,8 @@ class Config:
     width: int = 16  # channels at half the resolution; four times as many at the coarsest, 4 to 256
     hidden: int = 192  # units of the dense layers, 8 to 4096
     label_width: int = 16  # numbers that stand for a label, 1 to 256
-    batch: int = 128  # pictures a step, 1 to 8192
-    learning_rate: float = 6e-3  # of AdamW at its peak, above 0 to 1
+    batch: int = 64  # pictures a step, 1 to 8192
+    learning_rate: float = 4e-3  # of AdamW at its peak, above 0 to 1
     components: int = 4  # Gaussians a class that latents are drawn from, 0 to 64; 0: the prior N(0, I)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from generators.data.splits import Images, Splits
 from generators.vae import VAE, Config, neg_elbo, slerp
 
 NAMES = ("dark", "light-one")
-SMALL = Config(latent=3, width=4, hidden=16, label_width=4, batch=16, components=2)
+SMALL = Config(latent=3, width=4, hidden=16, label_width=4, batch=16, learning_rate=6e-3, components=2)
 
 
 def pictures(count: int, seed: int, names=NAMES, colour: bool = False, size: int = 28) -> Images:
