@@ -42,7 +42,14 @@ Llm = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Data = Annotated[str, typer.Option("--data", metavar="PATH|SOURCE", help="A file, a folder or a packaged source.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="PATH|SOURCE",
+        help="A file, a folder or a packaged source; ./NAME for a file of a source's name.",
+    ),
+]
 Model = Annotated[str, typer.Argument(metavar="NAME_OR_DIR", help="A trained model's name or its folder.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The seed of all randomness.")]
 
@@ -103,8 +110,14 @@ def train(
         str | None, typer.Option(metavar="PATH", help="Validation data of its own; then all of --data trains.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name; default: FAMILY-DATA.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, max=10_000, help="Time budget.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=10**9, help="Step budget; then a resume is exact.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=10_000, help="Time budget; without effect on markov, which counts its data."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="Step budget; then a resume is exact. Without effect on markov."),
+    ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the interrupted run of this name was.")] = False,
     start: Annotated[str | None, typer.Option("--from", metavar="NAME", help="Start from this trained model.")] = None,

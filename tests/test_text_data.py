@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -89,21 +90,30 @@ def test_missing(tmp_path, monkeypatch):
         load("names")
 
 
+def test_a_packaged_source_goes_before_a_file_of_its_name(packaged, tmp_path, monkeypatch):
+    official = packaged("names", "text")
+    written(tmp_path / "names", "\n".join(NAMES))
+    monkeypatch.chdir(tmp_path)
+    for read, found in ((load, official), (load_all, official.test)):
+        with pytest.warns(UserWarning, match=r"'names' is a packaged source.* \./names is that file"):
+            assert read("names") == found
+    for path in ("./names", Path("names"), tmp_path / "names"):
+        assert set(load_all(path).items) == set(NAMES) and load(path).source.name == "./names"
+
+
 def test_capitals():
     shown = [proper_name(name) for name in ("SMITH", "MCDONALD", "OBRIEN", "OLSON", "MACIAS")]
     assert shown == ["Smith", "McDonald", "O'Brien", "Olson", "Macias"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("names") is None, reason="pip install names")
-def test_names():
-    splits = load("names")
+def test_names(packaged):
+    splits = packaged("names", "text")
     assert splits.train.names == ("surname", "female", "male")
     assert not set(splits.train.items) & set(splits.test.items)
     assert load_all("names:test") == splits.test == load_all("names")
 
 
-@pytest.mark.skipif(shutil.which("bible") is None, reason="sudo apt-get install bible-kjv bible-kjv-text")
-def test_kjv():
-    splits = load("kjv")
+def test_kjv(packaged):
+    splits = packaged("kjv", "text")
     assert splits.train.text.startswith("In the beginning God created the heaven and the earth.\n")
     assert splits.val.text.endswith("Amen.\n") and load_all("kjv") == splits.val

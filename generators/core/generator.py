@@ -156,13 +156,15 @@ class Generator(ABC):
     """A trainable model of one family; see the module's docstring for a whole example.
 
     Class attributes: `family` as `artwright train` names it, `kinds` the wider names it answers to (`gan`, `hybrid`,
-    `transformer`), `medium` of its artifacts, `tasks` it serves (tool names), `Config` a dataclass of its options.
+    `transformer`), `medium` of its artifacts, `tasks` it serves (tool names), `Config` a dataclass of its options,
+    `budgeted` whether minutes and steps bound its training (False where it is done once the data has been read).
     """
 
     family: ClassVar[str]
     kinds: ClassVar[frozenset[str]] = frozenset()
     medium: ClassVar[Medium]
     tasks: ClassVar[frozenset[str]]
+    budgeted: ClassVar[bool] = True
     Config: ClassVar[type[Any]]
 
     info: ModelInfo

@@ -21,9 +21,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.core.counting import Grams, Ints, count_grams
 from generators.core.errors import CheckpointError
 
-Ints = NDArray[np.int64]
+__all__ = ["UNKNOWN", "Floats", "Ints", "KneserNey", "Level", "discounts_of"]
+
 Floats = NDArray[np.float64]
 _Table = tuple[Floats, list[tuple[Any, Any, Any, Any]]]  # see KneserNey._lookups
 UNKNOWN = 0
@@ -77,59 +79,6 @@ class Level:
         return int(at) if at < stop and self.symbols[at] == symbol else -1
 
 
-@dataclass
-class _Grams:
-    """The n-grams of one length in sorted order; one entry a n-gram."""
-
-    symbols: Ints  # the last one
-    begins: Ints  # the first one
-    parents: Ints  # node of the n-gram without its last symbol
-    suffixes: Ints  # node of the n-gram without its first symbol
-    counts: Ints
-
-
-def _grams(sequence: Ints, size: int, starts: int, order: int, check: Callable[[], None]) -> Iterator[_Grams]:
-    """Count all n-grams of length 1 to `order` that have no start symbol after their first place.
-
-    As many symbols as fit one int64 are packed into a key and sorted at once; each shorter n-gram is then a prefix of
-    sorted keys. Digit 0 stands for "past the end", so that a gram that ends there is told from its prefix.
-    """
-    base, total = size + starts + 1, len(sequence)
-    starting = np.append(np.flatnonzero(sequence >= size), total)
-    room = starting[np.searchsorted(starting, np.arange(total), side="right")] - np.arange(total)
-    digits = np.append(sequence + 1, np.zeros(order, dtype=np.int64))
-    node = np.zeros(total + 1, dtype=np.int64)  # of the n-gram that begins at each place
-    at, n = np.arange(total), 0
-    while n < order:
-        check()
-        key = node[at]
-        width = min(order - n, max(1, int((62 - np.log2(key.max(initial=0) + 1)) / np.log2(base))))
-        for place in range(n, n + width):
-            key = key * base + np.where(place < room[at], digits[at + place], 0)
-        by = np.argsort(key)
-        key, at = key[by], at[by]
-        for left in range(width - 1, -1, -1):
-            check()
-            n += 1
-            prefix = key // base**left
-            whole = prefix % base > 0
-            new = whole.copy()
-            new[1:] &= prefix[1:] != prefix[:-1]
-            ids = np.cumsum(new) - 1
-            first = at[new]
-            longer = np.full(total + 1, -1, dtype=np.int64)
-            longer[at[whole]] = ids[whole]
-            yield _Grams(
-                symbols=prefix[new] % base - 1,
-                begins=sequence[first],
-                parents=node[first],
-                suffixes=node[first + 1] if n > 1 else np.zeros_like(first),
-                counts=np.bincount(ids[whole], minlength=len(first)),
-            )
-            node = longer
-        at = at[whole]
-
-
 def discounts_of(counts: Ints) -> Floats:
     """(3,) the discounts of counts 1, 2 and 3 or more from the counts of counts (Chen & Goodman 1999, eq. 26)."""
     n = np.bincount(np.minimum(counts, 5), minlength=6).astype(float)
@@ -181,7 +130,7 @@ class KneserNey:
         `discounts`: (order, 3), estimated from the counts of counts if None. `check` is called now and then and may
         raise.
         """
-        grams = list(_grams(np.asarray(sequence, dtype=np.int64), size, starts, order, check))
+        grams = list(count_grams(np.asarray(sequence, dtype=np.int64), size, starts, order, check))
         levels = []
         for n, gram in enumerate(grams, start=1):
             counts = gram.counts
@@ -250,7 +199,7 @@ class KneserNey:
             upstream[at] *= backoff
         return float(-np.log(p).mean()), slopes
 
-    def _prune(self, max_nodes: int, grams: list[_Grams]) -> None:
+    def _prune(self, max_nodes: int, grams: list[Grams]) -> None:
         """Keep the `max_nodes` n-grams whose loss would cost the training text the most nats.
 
         An n-gram's cost is its plain count times the change of its log probability when its weight goes to the lower

@@ -14,7 +14,8 @@ __all__ = ["DataError", "Images", "Source", "Splits", "Texts", "hash_split", "lo
 def load(source: str | Path, medium: str, *, val: str | Path | None = None, **options: Any) -> Splits[Any]:
     """The splits of a packaged source (by name), a file or a folder, for a family of `medium`.
 
-    With `val`, all of `source` trains and all of `val` validates. Raises `DataError` that names the fix.
+    A packaged source goes before a file of its name, which a warning tells; `./names` or a `Path` is the file. With
+    `val`, all of `source` trains and all of `val` validates. Raises `DataError` that names the fix.
     """
     return _module(medium).load(source, val=val, **options)  # type: ignore[no-any-return]
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.data.packaged import name_of, packaged, warn_of_file
 from generators.data.splits import DataError, Images, Source, Splits, hash_split
 
 SOURCES: dict[str, str] = {
@@ -51,7 +52,7 @@ def load(source: str | Path, val: str | Path | None = None, size: int | None = N
         train, origin = _read(source, size)
         held, _ = _read(val, train.pixels.shape[1])
         return Splits(train, _agree(held, train, val), None, origin)
-    splits = _splits(str(source), size)
+    splits = _splits(source, size)
     if not len(splits.train) or not len(splits.val):
         raise DataError(
             f"{source} has {len(splits.train) + len(splits.val)} pictures, too few to keep some for validation; "
@@ -81,9 +82,10 @@ def fit(images: Images, size: int, colour: bool) -> Images:
 
 def _read(source: str | Path, size: int | None) -> tuple[Images, Source]:
     """All pictures of a path, or one part of a packaged source (`test` unless named)."""
-    name, _, part = str(source).partition(":")
-    if name not in SOURCES or Path(source).exists():
+    named = packaged(source, SOURCES)
+    if named is None:
         return _pictures(Path(source), size)
+    name, part = named
     if part not in ("", *PARTS):
         raise DataError(f"{name} has no part {part!r}; it has {', '.join(PARTS)}.")
     splits = _splits(name, size)
@@ -91,9 +93,10 @@ def _read(source: str | Path, size: int | None) -> tuple[Images, Source]:
     return found, replace(splits.source, name=f"{name}:{part or 'test'}")
 
 
-def _splits(source: str, size: int | None) -> Splits[Images]:
-    if source in SOURCES and not Path(source).exists():
-        splits = {"fashion-mnist": _fashion, "mnist": _mnist}[source]()
+def _splits(source: str | Path, size: int | None) -> Splits[Images]:
+    if source in SOURCES:
+        warn_of_file(str(source))
+        splits = _fashion() if source == "fashion-mnist" else _mnist()
         if size in (None, splits.train.pixels.shape[1]):
             return splits
         assert size is not None and splits.test is not None
@@ -240,7 +243,7 @@ def _pictures(path: Path, size: int | None) -> tuple[Images, Source]:
         decoded = [picture.convert("RGB") for picture in decoded]
     pixels = np.stack([np.asarray(_square(picture, side)) for picture in decoded])
     labels = np.asarray([names.index(label) if names else 0 for label in classes], dtype=np.int64)
-    return Images(pixels, labels, names), Source(path.name, "unknown", digest.hexdigest())
+    return Images(pixels, labels, names), Source(name_of(path, SOURCES), "unknown", digest.hexdigest())
 
 
 def _wanted(name: PurePosixPath) -> bool:

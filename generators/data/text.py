@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from generators.data.packaged import name_of, packaged, warn_of_file
 from generators.data.splits import DataError, Source, Splits, Texts, hash_split
 
 SOURCES = {
@@ -65,24 +66,25 @@ def load_all(source: str | Path, *, items: bool | None = None) -> Texts:
 
     `kjv:val` or `names:train` names another split. Raises `DataError` as `load` does.
     """
-    name, _, split = str(source).rpartition(":")
-    if name in SOURCES and split not in SPLITS:
+    named = packaged(source, SOURCES)
+    if named is None:
+        return _read(source, items)[0]
+    name, split = named
+    if split not in ("", *SPLITS):
         raise DataError(f"{name} has no split {split!r}; there are {', '.join(SPLITS)}.")
-    if name in SOURCES or str(source) in SOURCES:
-        splits = load(name or source, items=items)
-        wanted = {"train": splits.train, "val": splits.val, "test": splits.test}
-        found = wanted[split] if name else splits.test or splits.val
-        if found is None:
-            raise DataError(f"{name} has no test split, it is one running text; ask for {name}:train or {name}:val.")
-        return found
-    return _read(source, items)[0]
+    splits = load(name, items=items)
+    wanted = {"train": splits.train, "val": splits.val, "test": splits.test, "": splits.test or splits.val}
+    found = wanted[split]
+    if found is None:
+        raise DataError(f"{name} has no test split, it is one running text; ask for {name}:train or {name}:val.")
+    return found
 
 
 def _whole(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
     """Everything `source` holds: all of a packaged source too, unless it names a split."""
-    name, _, _ = str(source).rpartition(":")
-    if name in SOURCES:
-        return load_all(source, items=items), Source(str(source), _read(name, items)[1].licence)
+    named = packaged(source, SOURCES)
+    if named is not None and named[1]:
+        return load_all(source, items=items), Source(str(source), _read(named[0], items)[1].licence)
     return _read(source, items)
 
 
@@ -96,12 +98,9 @@ def _renamed(texts: Texts, like: Texts) -> Texts:
 
 
 def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
-    if str(source) == "kjv":
-        text = _kjv()
-        licence = "public domain (outside the United Kingdom)"
-        return Texts((text,), running=True), Source("kjv", licence, hashlib.sha256(text.encode()).hexdigest())
-    if str(source) == "names":
-        return _names()
+    if source in SOURCES:
+        warn_of_file(str(source))
+        return _kjv() if source == "kjv" else _names()
     path = Path(source).expanduser()
     if path.is_dir():
         files = sorted(
@@ -120,7 +119,7 @@ def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
     texts = [_decode(raw, file) for raw, file in zip(data, files, strict=True)]
     if not any(text.strip() for text in texts):
         raise DataError(f"{path} is empty; a model needs some text to learn from.")
-    origin = Source(path.resolve().name, sha256=hashlib.sha256(b"".join(data)).hexdigest())
+    origin = Source(name_of(path, SOURCES), sha256=hashlib.sha256(b"".join(data)).hexdigest())
     if items or (items is None and all(is_list(text) for text in texts if text.strip())):
         return _lists(texts, [file.stem for file in files]), origin
     return Texts(("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else texts[0],), True), origin
@@ -205,7 +204,13 @@ def _places(name: str) -> list[Path]:
     return [*([Path(chosen).expanduser() / name] if chosen else []), home() / "data" / name]
 
 
-def _kjv() -> str:
+def _kjv() -> tuple[Texts, Source]:
+    text = _verses()
+    licence = "public domain (outside the United Kingdom)"
+    return Texts((text,), running=True), Source("kjv", licence, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _verses() -> str:
     """The King James Bible, one verse a line, a blank line between chapters."""
     from generators.data.paths import cache
 
