@@ -78,7 +78,7 @@ def _passages() -> list[tuple[str, str]]:
         (
             "privacy offline local internet cloud network where stored files saved",
             "Everything runs on this computer, without the internet; nothing is sent anywhere. What is made is kept "
-            f"in {home() / 'store'}, with all it takes to make it again: artwright regenerate FILE.",
+            f"in {_tilde(home() / 'store')}, with all it takes to make it again: artwright regenerate FILE.",
         ),
         (
             "seed repeat reproduce regenerate same again provenance",
@@ -90,6 +90,11 @@ def _passages() -> list[tuple[str, str]]:
     found += [_of_model(info) for info in infos]
     found += [_of_family(name) for name in generators.families()]
     return found
+
+
+def _tilde(path: Path) -> str:
+    """A path as a person writes it, and without their name."""
+    return f"~/{path.relative_to(Path.home()).as_posix()}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def _of_tool(spec: dict[str, object]) -> tuple[str, str]:

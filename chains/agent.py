@@ -25,11 +25,12 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from chains.chat_model import ChatArtwright, chat_model
-from chains.events import Choice, Event, Failed, Made, Progress, Reply, Word
-from chains.middleware import STOPPED, TOLD, InOrder, LastTurns, Sentences, TheirOwnWords
+from chains.events import Asked, Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.middleware import STOPPED, TOLD, InOrder, LastTurns, Sentences, ServedErrors, TheirOwnWords
+from chains.served import explained
 from chains.store import Stored
 from chains.tools import tools as app_tools
-from chains.tools import watching
+from chains.watch import watching
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel, Partial
 from generators.core.paths import home
@@ -65,6 +66,7 @@ def agent(
         InOrder(),
         Sentences(),
         LastTurns(),
+        ServedErrors(),
         ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),
         ToolCallLimitMiddleware(run_limit=TOOL_CALLS, exit_behavior="continue"),
     ]
@@ -231,22 +233,24 @@ def _confidences(message: AIMessage) -> list[tuple[float | None, tuple[tuple[str
     return [(known[i] if i < len(known) else None, others if i == 0 else ()) for i in range(len(message.tool_calls))]
 
 
-def history(thread: str) -> list[dict[str, Any]]:
-    """A conversation so far: `{"role": "user"|"assistant"|"tool", "text", "artifacts": [Stored]}` a message, without
-    the replies that only repeat the tools. Raises ValueError or OSError where the memory cannot be read.
+def history(thread: str) -> list[Asked | Event]:
+    """A conversation so far, as the events of its turns: `Asked`, `Choice`, `Made`, `Failed`, `Word`.
+
+    Raises ValueError or OSError where the memory cannot be read.
     """
     saver = _saver(memory_path())
     with _readable(memory_path()):
         found = saver.get({"configurable": {"thread_id": thread}})
     messages = found["channel_values"].get("messages", []) if found else []
-    turns: list[dict[str, Any]] = []
+    told: list[Asked | Event] = []
     for message in messages:
-        if message.additional_kwargs.get(TOLD) or (isinstance(message, AIMessage) and not message.text):
-            continue
-        role = {"human": "user", "ai": "assistant"}.get(message.type, message.type)
-        artifacts = [Stored.from_reference(item) for item in getattr(message, "artifact", None) or ()]
-        turns.append({"role": role, "text": str(message.text), "artifacts": artifacts})
-    return turns
+        if isinstance(message, HumanMessage):
+            told.append(Asked(str(message.text)))
+        elif not message.additional_kwargs.get(TOLD):  # which only repeats the tools
+            if isinstance(message, AIMessage) and message.text:
+                told.append(Word(str(message.text)))
+            told += _events(message)
+    return told
 
 
 def forget(thread: str) -> None:
@@ -269,12 +273,13 @@ def route(
     """
     model = _model(llm)
     offered: list[Any] = list(app_tools().values()) if tools is None else [_as_function(tool) for tool in tools]
-    bound = model.bind_tools(offered)
     messages: list[AnyMessage] = []
-    for earlier in history:
-        _answer(bound, messages, earlier, _is_ours(model))
-    start = time.perf_counter()
-    calls, reply = _answer(bound, messages, prompt, _is_ours(model))
+    with explained(model):
+        bound = model.bind_tools(offered)
+        for earlier in history:
+            _answer(bound, messages, earlier, _is_ours(model))
+        start = time.perf_counter()
+        calls, reply = _answer(bound, messages, prompt, _is_ours(model))
     defaults = _defaults(offered)
     for call in calls:
         usual = defaults.get(call["name"], {})

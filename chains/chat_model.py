@@ -32,7 +32,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, model_validator
 
-from chains import prompting
+from chains import prompting, served
 from chains.grammar import Tool, compile_tools
 from chains.messages import to_turns
 from chains.weights import embedded_base, embedded_gguf, hub_folder
@@ -72,8 +72,7 @@ def chat_model(spec: str | None = None, **options: Any) -> BaseChatModel:
     except ImportError as error:
         raise ValueError(f"{spec!r} needs another package: {error}") from error
     except Exception as error:  # each provider raises its own; all mean that this spec does not work here
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{spec!r} cannot be used: {reason}") from error
+        raise ValueError(served.unusable(spec, error, options)) from None
 
 
 class ChatArtwright(BaseChatModel):

@@ -19,7 +19,7 @@ REMAINDER = 0.01  # probability that may stay unresolved among the candidates
 
 
 class Writer(Protocol):
-    """What choosing needs of a session (see `chains.engine.Session`)."""
+    """What choosing needs of a session (see `chains.session.Session`)."""
 
     def push(self, tokens: Sequence[int]) -> None: ...
     def logits(self, last: int = 1) -> torch.Tensor: ...

@@ -175,7 +175,9 @@ def _explained(llm: str) -> Iterator[None]:
     except Exception as error:
         if llm == "embedded":
             raise
-        raise ValueError(f"The LLM {llm} failed: {type(error).__name__}: {error}") from error
+        from chains.served import quoted
+
+        raise ValueError(f"The LLM {llm} failed: {type(error).__name__}: {quoted(error)}.") from None
 
 
 def generate(tool: str, arguments: str, out: Path | None, as_json: bool) -> None:

@@ -9,27 +9,27 @@ No lock is held while a turn is suspended, so a turn may be advanced from any th
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import threading
-import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chains import prompting
+from chains import prompting, watch
 from chains.choice import Candidate, candidates, choose
 from chains.grammar import Arguments, Tool, Vocabulary
-from chains.weights import SOURCE_FILE, base_sha256, embedded_base, quiet
+from chains.lora import merged
+from chains.session import Session
+from chains.weights import embedded_base, quiet
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["Call", "Decision", "Engine", "Outcome", "Sampler", "embedded_base", "load_engine"]
+__all__ = ["Call", "Decision", "Engine", "Outcome", "Sampler", "embedded_base", "load_engine", "merged"]
 
 CALL_TOKENS = 768  # after which the arguments of one call are brought to an end
 SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
@@ -286,10 +286,11 @@ class Engine:
             )
         return token
 
-    def _forward(self, tuned: bool, tokens: Sequence[int], cache: Any, last: int, **more: Any) -> torch.Tensor:
-        """Logits (last, V) float32 on the CPU; `cache` grows by `tokens`."""
+    def forward(self, tuned: bool, tokens: Sequence[int], cache: Any, last: int, **more: Any) -> torch.Tensor:
+        """Logits (last, V) float32 on the CPU; `cache` grows by `tokens`. Raises `Cancelled` if the turn is stopped."""
         import torch
 
+        watch.check()
         model = self._tuned if tuned else self._base
         ids = torch.tensor([list(tokens)], device=self.device)  # (1, T)
         with self._lock, torch.inference_mode():
@@ -297,123 +298,13 @@ class Engine:
         own: torch.Tensor = logits[0].float().cpu().clone()  # (last, V); made outside inference mode, may be changed
         return own
 
-    def _keep(self, key: tuple[bool, tuple[int, ...]], tokens: list[int], cache: Any) -> None:
+    def keep(self, key: tuple[bool, tuple[int, ...]], tokens: list[int], cache: Any) -> None:
+        """Remember what was computed for a prompt, by its constant beginning `key`."""
         with self._lock:
             self._slots[key] = _Slot(tokens, cache)
             self._slots.move_to_end(key)
             while len(self._slots) > SLOTS:
                 self._slots.popitem(last=False)
-
-
-class Session:
-    """A growing stretch of tokens under one model; pushed tokens are computed when logits are asked for."""
-
-    def __init__(
-        self, engine: Engine, tuned: bool, key: tuple[bool, tuple[int, ...]], tokens: list[int], shared: int, cache: Any
-    ) -> None:
-        from transformers import DynamicCache
-
-        self._engine, self._tuned, self._key = engine, tuned, key
-        self._tokens, self._computed = tokens, shared
-        self._newest: torch.Tensor | None = None  # (1, V) after the last computed token
-        self._cache = DynamicCache()
-        if cache is not None:
-            for i, layer in enumerate(cache.layers):  # (1, heads, T, width)
-                self._cache.update(layer.keys[..., :shared, :], layer.values[..., :shared, :], i)
-
-    def __len__(self) -> int:
-        return len(self._tokens)
-
-    def push(self, tokens: Sequence[int]) -> None:
-        self._tokens.extend(tokens)
-
-    def logits(self, last: int = 1) -> torch.Tensor:
-        """Logits (last, V) after each of the `last` newest tokens."""
-        waiting = self._tokens[self._computed :]
-        if not waiting and last == 1 and self._newest is not None:
-            return self._newest
-        assert len(waiting) >= last, "more than the newest logits are given once, when their tokens are computed"
-        logits = self._engine._forward(self._tuned, waiting, self._cache, last)
-        self._computed = len(self._tokens)
-        self._newest = logits[-1:]
-        return logits
-
-    def rewind(self, count: int) -> None:
-        """Forget the `count` newest tokens."""
-        del self._tokens[len(self._tokens) - count :]
-        if self._computed > len(self._tokens):
-            self._cache.crop(len(self._tokens) - self._computed)
-            self._computed = len(self._tokens)
-            self._newest = None
-
-    def branch(self, tokens: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
-        """Logits (n, V) after each node of a tree of continuations; the session itself stays as it was.
-
-        `parents` are indices into `tokens`, each before its child; -1 is the session's end.
-        Every node sees the session, its ancestors and itself.
-        """
-        import torch
-
-        assert self._computed == len(self._tokens)
-        past, n = len(self._tokens), len(tokens)
-        sees = torch.zeros(n, past + n, dtype=torch.bool)
-        sees[:, :past] = True
-        depth: list[int] = []
-        for i, parent in enumerate(parents):
-            if parent >= 0:
-                sees[i, past:] = sees[parent, past:]
-            sees[i, past + i] = True
-            depth.append(depth[parent] + 1 if parent >= 0 else 0)
-        hidden = torch.finfo(self._engine.dtype).min
-        mask = torch.zeros(1, 1, n, past + n, dtype=self._engine.dtype).masked_fill(~sees, hidden)
-        device = self._engine.device
-        positions = torch.tensor([[past + d for d in depth]], device=device)
-        logits = self._engine._forward(
-            self._tuned, tokens, self._cache, n, attention_mask=mask.to(device), position_ids=positions
-        )
-        self._cache.crop(-n)
-        return logits
-
-    def keep(self) -> None:
-        """Leave what was computed for the next turn that begins the same way."""
-        self._engine._keep(self._key, self._tokens[: self._computed], self._cache)
-
-
-def merged(base: Any, folder: Path, adapter: Path) -> Any:
-    """A copy of `base` with the LoRA adapter's products added to its weights, in float32 (Hu et al. 2021, eq. 3).
-
-    Warns if the adapter was trained on another base; ValueError if it is not plain LoRA or does not fit.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        config: Mapping[str, Any] = json.loads((adapter / "adapter_config.json").read_text())
-        tensors = load_file(adapter / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{adapter} is not a LoRA adapter in peft's format: {error}") from error
-    unsupported = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]
-    if config.get("peft_type", "LORA") != "LORA" or unsupported:
-        raise ValueError(f"{adapter}: only plain LoRA can be merged, not {unsupported or config.get('peft_type')}")
-    note = adapter / SOURCE_FILE
-    if note.is_file() and json.loads(note.read_text()).get("base_sha256") != base_sha256(folder):
-        warnings.warn(f"the adapter {adapter} was trained on other weights than {folder}", stacklevel=2)
-
-    rank = int(config["r"])
-    scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    model = copy.deepcopy(base)
-    prefix, suffix = "base_model.model.", ".lora_A.weight"
-    names = [name.removeprefix(prefix).removesuffix(suffix) for name in tensors if name.endswith(suffix)]
-    if not names or len(tensors) != 2 * len(names):
-        raise ValueError(f"{adapter}: holds other tensors than pairs of lora_A and lora_B")
-    for name in names:
-        down, up = (tensors[f"{prefix}{name}.lora_{part}.weight"] for part in "AB")  # (r, in), (out, r)
-        try:
-            weight = model.get_submodule(name).weight  # (out, in)
-            product = (up.float() @ down.float()).to(weight.device) * scale
-            weight.data = (weight.data.float() + product).to(weight.dtype)
-        except (AttributeError, RuntimeError) as error:
-            raise ValueError(f"the adapter {adapter} does not fit {folder}: {name}: {error}") from error
-    return model
 
 
 def best_dtype(device: str) -> str:

@@ -1,4 +1,7 @@
-"""What happens during one turn of the chat, as the app shows it and the terminal prints it."""
+"""What happens during one turn of the chat, as the app shows it and the terminal prints it.
+
+A conversation that comes back from memory is told by the same events, each turn after what was `Asked`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chains.store import Stored
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the person said, in a conversation that comes back; no event of a running turn."""
+
+    text: str
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from langchain.agents.middleware.types import AgentState, ModelRequest, ModelRes
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from chains.schemas import TASKS
+from chains.served import explained
 from chains.tools import check
 from generators.core.errors import Cancelled
 
@@ -64,6 +65,24 @@ class Sentences(AgentMiddleware[Any, Any, Any]):
         else:
             text = f"{call['name']} failed unexpectedly ({type(error).__name__}: {' '.join(str(error).split())})."
         return ToolMessage(text, tool_call_id=call["id"], name=call["name"], status="error")
+
+
+class ServedErrors(AgentMiddleware[Any, Any, Any]):
+    """Errors of a served LLM become one clear sentence."""
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Ask the model. Raises `ServedError`."""
+        with explained(request.model):
+            return handler(request)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """The same, asynchronously."""
+        with explained(request.model):
+            return await handler(request)
 
 
 class InOrder(AgentMiddleware[Any, Any, Any]):

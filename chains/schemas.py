@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 Seed = Annotated[int | None, Field(ge=0, le=2**31 - 1)]
 Model = Annotated[str, Field(max_length=64, description="family (gan, vae, gpt, ...) or model name")]
@@ -20,6 +21,14 @@ class Args(BaseModel):
     """Base of all tool arguments: unknown names are an error, never silently dropped."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: object) -> object:
+        """No argument is a boolean; pydantic would take true for 1. A number may well come as "5" or 5.0."""
+        if isinstance(value, bool):
+            raise PydanticCustomError("boolean", "should be a number or a text, not true or false")
+        return value
 
 
 class GenerateImage(Args):

@@ -7,9 +7,7 @@ returns one honest sentence and, as the message's artifact, references to what w
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,30 +16,18 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 import generators
-from chains import catalog
+from chains import catalog, watch
 from chains.schemas import TASKS, Args
 from chains.store import Store
+from chains.watch import watching
 from generators.core.artifact import Artifact
 from generators.core.errors import RequestError
-from generators.core.generator import Cancel, ModelInfo, Partial, Request
+from generators.core.generator import ModelInfo, Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Report = Callable[[Partial], None]
-_CANCEL: ContextVar[Cancel | None] = ContextVar("artwright_cancel", default=None)
-_REPORT: ContextVar[Report | None] = ContextVar("artwright_report", default=None)
-
-
-@contextmanager
-def watching(cancel: Cancel | None = None, report: Report | None = None) -> Iterator[None]:
-    """Within it, tools stop when `cancel` is set and tell their progress to `report`."""
-    tokens = _CANCEL.set(cancel), _REPORT.set(report)
-    try:
-        yield
-    finally:
-        _CANCEL.reset(tokens[0])
-        _REPORT.reset(tokens[1])
+__all__ = ["Outcome", "check", "explain", "generator_tool", "make", "perform", "tools", "watching"]
 
 
 @dataclass(frozen=True)
@@ -75,9 +61,9 @@ def perform(task: str, args: Args) -> Outcome:
         values[argument] = word
     request = Request(task, {key: value for key, value in values.items() if value not in ("", "auto", "any")})
     generator = generators.load(info.name)
-    cancel, report = _CANCEL.get() or Cancel(), _REPORT.get()
+    report = watch.listener()
     outcome = Outcome([], info, seed, request)
-    for item in generator.generate(request, seed=seed, cancel=cancel):
+    for item in generator.generate(request, seed=seed, cancel=watch.switch()):
         if isinstance(item, Artifact):
             outcome.artifacts.append(item)
         elif item.total:

@@ -43,7 +43,7 @@ def embedded_base() -> Path:
     folder = paths.cache() / "llm" / f"{source.stem}-{sha[:12]}"
     if (folder / SOURCE_FILE).is_file():
         return folder
-    print(f"Converting the embedded LLM once, half a minute: {folder}", file=sys.stderr)
+    print("Preparing the language model (once, half a minute) ...", file=sys.stderr)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".converting-"))
@@ -97,14 +97,18 @@ def _convert(source: Path, target: Path) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars of transformers inside: the terminal belongs to the caller."""
+    from transformers import modeling_gguf_pytorch_utils
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging
-    shown = logging.is_progress_bar_enabled()
+    gguf: Any = modeling_gguf_pytorch_utils
+    shown, bar = logging.is_progress_bar_enabled(), gguf.tqdm
     logging.disable_progress_bar()
+    gguf.tqdm = lambda items, **_: items  # the reader of GGUF files takes no notice of that switch
     try:
         yield
     finally:
+        gguf.tqdm = bar
         if shown:
             logging.enable_progress_bar()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chains.events import Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.events import Asked, Choice, Event, Failed, Made, Progress, Reply, Word
 from chains.store import Store, Stored
 from generators.core.artifact import Image, Provenance, Text
 from generators.core.generator import Cancel
@@ -32,7 +32,7 @@ class Script:
     """Stands in for `chains.agent`: its `talk` and `history`. `stopped` notes when a slow request saw its switch."""
 
     def __init__(self) -> None:
-        self.past: dict[str, list[dict[str, Any]]] = {}
+        self.past: dict[str, list[Asked | Event]] = {}
         self.stopped: list[float] = []
         self.running = 0
         self.most_running = 0
@@ -43,25 +43,17 @@ class Script:
         """Answer by the script below."""
         self.running += 1
         self.most_running = max(self.most_running, self.running)
-        made: list[Stored] = []
-        sentence = ""
+        told: list[Asked | Event] = [Asked(text)]
         try:
             for event in self._events(text, cancel or Cancel()):
-                if isinstance(event, Made):
-                    made, sentence = list(event.artifacts), event.sentence
-                if isinstance(event, Reply):
-                    sentence = sentence or event.text
+                if not isinstance(event, Progress | Reply):
+                    told.append(event)
                 yield event
         finally:
             self.running -= 1
-        self.past.setdefault(thread, []).extend(
-            [
-                {"role": "user", "text": text, "artifacts": []},
-                {"role": "tool" if made else "assistant", "text": sentence, "artifacts": made},
-            ]
-        )
+        self.past.setdefault(thread, []).extend(told)
 
-    def history(self, thread: str) -> list[dict[str, Any]]:
+    def history(self, thread: str) -> list[Asked | Event]:
         """What `talk` said in this conversation."""
         return self.past.get(thread, [])
 
@@ -147,3 +139,16 @@ def serve(script: Script | None, home: Path, llm: Any = None, port: int = 0) -> 
             yield f"http://127.0.0.1:{app.server_port}"
         finally:
             app.close()
+
+
+@pytest.fixture(name="script", scope="module")
+def a_script() -> Script:
+    """What answers at `address`."""
+    return Script()
+
+
+@pytest.fixture(name="address", scope="module")
+def an_address(script: Script, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app served on a free port, with `script` in the agent's place."""
+    with serve(script, tmp_path_factory.mktemp("artwright")) as url:
+        yield url

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,8 +16,9 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from pydantic import Field
 
+from chains import watch
 from chains.agent import agent, forget, history, memory_path, route, talk
-from chains.events import Choice, Failed, Made, Progress, Reply
+from chains.events import Asked, Choice, Failed, Made, Progress, Reply, Word
 from generators.core.errors import RequestError
 from generators.core.generator import Cancel
 
@@ -158,6 +160,7 @@ def test_a_turn_is_told_as_events():
         choice={"name": "generate_image", "confidence": 0.9, "alternatives": [["no tool", 0.06]]},
     )
     events = list(talk("draw a bag", llm=Scripted(responses=[line]), thread="t"))
+    assert history("t") == [Asked("draw a bag"), *(event for event in events if isinstance(event, Choice | Made))]
     choice = next(event for event in events if isinstance(event, Choice))
     assert (choice.tool, choice.args, choice.confidence) == ("generate_image", {"subject": "bag"}, 0.9)
     assert choice.alternatives == (("no tool", 0.06),)
@@ -175,9 +178,9 @@ def test_memory_survives_a_restart_and_belongs_to_its_owner():
     llm = Scripted(responses=[says(text="Hello again.")])
     assert list(talk("hi", llm=llm, thread="mine"))[-1] == Reply("Hello again.")
     assert [m.content for m in llm.seen[0] if isinstance(m, HumanMessage)] == ["draw a bag", "hi"]
-    roles = [turn["role"] for turn in history("mine")]
-    assert roles == ["user", "tool", "user", "assistant"]
-    assert history("mine")[1]["artifacts"][0].path.exists()
+    asked, _choice, made, *rest = history("mine")
+    assert [asked, *rest] == [Asked("draw a bag"), Asked("hi"), Word("Hello again.")]
+    assert isinstance(made, Made) and made.artifacts[0].path.exists()
     assert stat.S_IMODE(os.stat(memory_path()).st_mode) == 0o600
     forget("mine")
     assert history("mine") == []
@@ -197,7 +200,7 @@ def test_a_long_conversation_is_kept_once_not_once_a_step():
         list(talk(f"turn {i}", llm=Scripted(responses=[says(call("about", i, topic="models"))]), thread="long"))
     with sqlite3.connect(memory_path()) as memory:
         assert memory.execute("SELECT COUNT(*) FROM checkpoints").fetchone() == (1,)
-    assert [turn["text"] for turn in history("long") if turn["role"] == "user"] == [f"turn {i}" for i in range(5)]
+    assert [event.text for event in history("long") if isinstance(event, Asked)] == [f"turn {i}" for i in range(5)]
 
 
 def test_a_damaged_memory_is_one_sentence(tmp_path):
@@ -263,6 +266,22 @@ def test_cancelling_stops_the_running_sampler_within_a_second():
             begin = time.perf_counter()
     assert time.perf_counter() - begin < 1
     assert not any(isinstance(event, Made) for event in events)
+
+
+def test_cancelling_stops_a_model_that_is_writing():
+    class Slow(Scripted):
+        def _generate(self, *args, **kwargs):
+            for _ in range(500):
+                time.sleep(0.01)
+                watch.check()
+            return super()._generate(*args, **kwargs)
+
+    cancel = Cancel()
+    timer = threading.Timer(0.2, cancel.set)
+    begin = time.perf_counter()
+    timer.start()
+    assert list(talk("go", llm=Slow(responses=[says(text="ok")]), thread="c", cancel=cancel)) == [Reply("Stopped.")]
+    assert time.perf_counter() - begin < 4  # it would write for 5 s
 
 
 def test_an_error_of_the_llm_is_one_event():

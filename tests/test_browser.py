@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from scripted import NAMES, Script, serve
+from scripted import NAMES, Script, a_script, an_address, serve  # noqa: F401
 
 from generators.core import paths
 
@@ -85,17 +85,6 @@ class Visitor:
         )
         self.page.wait_for_selector(SEND, timeout=seconds * 1000)
         return self.page.locator(ANSWER).nth(before)
-
-
-@pytest.fixture(scope="module")
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture(scope="module")
-def address(script: Script, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(script, tmp_path_factory.mktemp("artwright")) as url:
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +190,8 @@ def test_a_reload_brings_the_conversation_back_and_new_chat_begins_another(visit
     visitor.page.reload()
     visitor.page.wait_for_selector(f"{ANSWER} img")
     assert visitor.page.locator(f"{ANSWER} img").count() == 2
+    step = visitor.page.locator(".aw-step").inner_text()
+    assert "generate_image" in step and "97 % sure" in step and "next: morph_images" in step
     visitor.page.click("#aw-new")
     visitor.page.wait_for_selector(".aw-welcome")
     visitor.page.reload()

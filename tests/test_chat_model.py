@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 import threading
@@ -16,17 +15,19 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from random_tools import tiny_llm
-from safetensors.torch import save_file
 
 import chains.engine
 from chains import prompting
 from chains.chat_model import ChatArtwright, chat_model
 from chains.choice import Candidate, candidates, choose
-from chains.engine import Engine, Outcome, load_engine, merged
+from chains.engine import Engine, Outcome, load_engine
 from chains.messages import to_turns
 from chains.prompting import Turn, plain_prompt, tool_prompt
 from chains.schemas import describe
-from chains.weights import base_sha256, embedded_base
+from chains.watch import watching
+from chains.weights import base_sha256, embedded_base, quiet
+from generators.core.errors import Cancelled
+from generators.core.generator import Cancel
 
 TOOLS = [describe(task) for task in ("generate_image", "morph_images", "write_text", "invent_names", "about")]
 
@@ -267,6 +268,26 @@ def test_a_dropped_stream_frees_the_model(tiny: ChatArtwright) -> None:
     assert results
 
 
+@pytest.mark.parametrize("tool_choice", ["write_text", "none"])
+def test_a_stopped_turn_ends_at_the_next_token(
+    tiny: ChatArtwright, monkeypatch: pytest.MonkeyPatch, tool_choice: str
+) -> None:
+    cancel, passes, forward = Cancel(), 0, tiny.engine.forward
+
+    def counted(*args: Any, **more: Any) -> torch.Tensor:
+        nonlocal passes
+        passes += 1
+        if passes == 5:
+            cancel.set()
+        return forward(*args, **more)
+
+    monkeypatch.setattr(tiny.engine, "forward", counted)
+    with watching(cancel), pytest.raises(Cancelled):
+        tiny.bind_tools(TOOLS, tool_choice=tool_choice).invoke("hi")
+    assert passes == 5
+    assert tiny.invoke("hi").text  # and the model is free for the next turn
+
+
 class Joke(BaseModel):
     """A joke."""
 
@@ -331,42 +352,6 @@ def test_a_long_history_is_shortened_and_too_long_a_message_refused(tiny: ChatAr
         tiny.invoke([SystemMessage("hi")])
 
 
-def test_merging_adds_the_product(tiny: ChatArtwright, tmp_path: Path) -> None:
-    engine = tiny.engine
-    name = "model.layers.0.self_attn.q_proj"
-    weight = engine._base.get_submodule(name).weight
-    up, down = torch.randn(weight.shape[0], 2), torch.randn(2, weight.shape[1])
-    prefix = f"base_model.model.{name}"
-    save_file({f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up}, tmp_path / "adapter_model.safetensors")
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 6}))
-    folder = Path(tiny.model)
-    (tmp_path / "artwright.json").write_text(json.dumps({"base_sha256": base_sha256(folder)}))
-    tuned = merged(engine._base, folder, tmp_path)
-    assert torch.allclose(tuned.get_submodule(name).weight, weight + 3 * up @ down, atol=1e-5)
-    (tmp_path / "artwright.json").write_text(json.dumps({"base_sha256": "other"}))
-    with pytest.warns(UserWarning, match="trained on other weights"):
-        merged(engine._base, folder, tmp_path)
-    with pytest.raises(ValueError, match="not a LoRA adapter"):
-        merged(engine._base, folder, tmp_path / "none")
-
-
-def test_peft_agrees_with_the_merge(tiny: ChatArtwright, tmp_path: Path) -> None:
-    import copy
-
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    base = tiny.engine._base
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-        get_peft_model(copy.deepcopy(base), config).save_pretrained(tmp_path)
-    theirs = PeftModel.from_pretrained(copy.deepcopy(base), tmp_path).merge_and_unload()
-    ours = merged(base, Path(tiny.model), tmp_path)
-    tokens = torch.tensor([[5, 6, 7]])
-    with torch.inference_mode():
-        assert torch.allclose(ours(tokens).logits, theirs(tokens).logits, atol=1e-3)
-
-
 @pytest.mark.parametrize("spec", ["nonsense", "/no/such/folder", "provider:", "nobody:nothing"])
 def test_a_bad_spec_is_one_clear_error(spec: str) -> None:
     with pytest.raises(ValueError, match=r"use|cannot be used|needs"):
@@ -396,3 +381,12 @@ def test_the_embedded_base_is_converted_once() -> None:
     before = os.stat(folder / "model.safetensors").st_mtime_ns
     assert embedded_base() == folder and os.stat(folder / "model.safetensors").st_mtime_ns == before
     assert load_engine(folder, None, "float32", "cpu") is load_engine(folder, None, "float32", "cpu")
+
+
+def test_converting_shows_no_progress_bars(capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers import modeling_gguf_pytorch_utils as gguf
+
+    bar = gguf.tqdm
+    with quiet():
+        assert list(gguf.tqdm([1, 2], desc="Converting")) == [1, 2]
+    assert gguf.tqdm is bar and capfd.readouterr() == ("", "")

@@ -10,7 +10,9 @@ from chains import generator_tool, make, tools
 from chains.about import answer
 from chains.prompting import describe_tool
 from chains.schemas import describe
+from chains.tools import check
 from generators.core.artifact import open_artifact, regenerate
+from generators.core.errors import RequestError
 
 EXAMPLES = {
     "generate_image": {"subject": "sneaker", "count": 2, "seed": 1},
@@ -88,6 +90,40 @@ def test_about_answers_from_what_is_installed():
     assert "vae-fashion" in answer("which models do you have")
     assert "neg_elbo_nats" in answer("how good is vae-fashion")
     assert "artwright train" in answer("how do I train my own model")
+
+
+def test_about_names_no_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    told = answer("where are files stored on disk, privacy")
+    assert f"~/{tmp_path.name}/store" in told and str(tmp_path) not in told
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        ("generate_image", {"subject": "coat", "count": True}),
+        ("generate_image", {"subject": "coat", "seed": False}),
+        ("write_text", {"temperature": True}),
+        ("write_text", {"prompt": True}),
+    ],
+)
+def test_a_boolean_is_no_number_and_no_text(task, arguments):
+    name, value = list(arguments.items())[-1]
+    with pytest.raises(RequestError) as error:
+        check(task, arguments)
+    problem = f"{name}={value}: should be a number or a text, not true or false"
+    assert str(error.value) == f"{task} cannot take that: {problem}."
+
+
+@pytest.mark.parametrize("count", [5, 5.0, "5"])
+def test_a_whole_number_may_come_in_any_form(count):
+    assert check("generate_image", {"subject": "coat", "count": count}).model_dump()["count"] == 5
+
+
+@pytest.mark.parametrize("count", [5.5, "five", "", None])
+def test_what_is_no_whole_number_is_refused(count):
+    with pytest.raises(RequestError, match="count="):
+        check("generate_image", {"subject": "coat", "count": count})
 
 
 def test_the_functions_keep_their_names_next_to_the_modules():

@@ -5,30 +5,17 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import NAMES, VERSE, Script, picture, serve
+from scripted import NAMES, VERSE, Script, a_script, an_address, picture  # noqa: F401
 
-from chains.events import Choice, Failed, Made, Progress, Reply, Word
+from chains.events import Asked, Choice, Failed, Made, Progress, Reply, Word
 from chains.store import Store
 from generators.core.artifact import Image, Text, open_artifact
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
-
-
-@pytest.fixture(scope="module")
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture(scope="module")
-def address(script: Script, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app served on a free port, with `script` in the agent's place."""
-    with serve(script, tmp_path_factory.mktemp("artwright")) as url:
-        yield url
 
 
 @pytest.fixture
@@ -52,7 +39,8 @@ def test_api_continues_a_conversation_and_keeps_others_apart(client: Any, script
     *_, again = client.predict("hello", mine, api_name="/chat")
     *_, other = client.predict("hello", api_name="/chat")
     assert again == mine != other
-    assert [turn["text"] for turn in script.history(mine) if turn["role"] == "user"] == ["invent five names", "hello"]
+    asked = [event.text for event in script.history(mine) if isinstance(event, Asked)]
+    assert asked == ["invent five names", "hello"]
 
 
 def test_a_guessable_conversation_is_replaced(client: Any) -> None:
@@ -218,7 +206,7 @@ def test_whatever_is_said_is_escaped_and_loads_nothing() -> None:
         answer(Failed(nasty)).html(),
         answer(Choice("about", {"topic": nasty})).html(),
         render.said(nasty),
-        render.past([{"role": "assistant", "text": nasty, "artifacts": []}], str)[0]["content"],
+        render.past([Asked("x"), Word(nasty)], str)[1]["content"],
     ):
         assert "<img" not in html and "<script" not in html and not set(html) & set("\r\n")
 
@@ -252,8 +240,20 @@ def test_restore_brings_back_the_conversation_of_its_id_only(desk: Any) -> None:
     assert kept == messages
     assert [m["role"] for m in messages] == ["user", "assistant"] and conversation == "g" * 32
     assert messages[1]["content"].count("<img") == 2
+    for part in ("generate_image", "sneaker", "97 % sure", "next: morph_images 1 %"):
+        assert part in messages[1]["content"]
     empty, _, fresh = desk.restore("default")
     assert empty == [] and len(fresh) >= 32
+
+
+def test_restore_tells_what_failed_and_what_was_stopped() -> None:
+    from ui import render
+
+    failed, stopped = (Choice("about", {}), Failed("No such topic.")), Choice("make_video", {})
+    messages = render.past([Asked("a"), *failed, Asked("b"), stopped, Asked("c")], str)
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant", "user"]
+    assert '<p class="aw-failed" role="alert">No such topic.</p>' in messages[1]["content"]
+    assert "make_video" in messages[3]["content"] and "Stopped." in messages[3]["content"]
 
 
 def test_a_memory_that_cannot_be_read_is_said(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,32 +285,25 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         submit_btn="Send",
         stop_btn=False,
     )
+    quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     sending = gr.on(
         [box.submit, *(chip.click for chip in chips)],
         desk.send,
         [box, messages, conversation],
         [chatbot, box, conversation],
         concurrency_limit=32,  # they wait in our own line, which tells them so
-        show_progress="hidden",
-        api_visibility="private",
+        **quietly,
     )
-    box.stop(desk.stop, [conversation], queue=False, show_progress="hidden", api_visibility="private")
+    box.stop(desk.stop, [conversation], queue=False, **quietly)
     fresh.click(
         desk.renew,
         [messages, conversation],
         [chatbot, messages, box, conversation],
         cancels=[sending],  # or its last words would bring the old conversation back
         queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+        **quietly,
     )
-    page.load(
-        desk.restore,
-        [conversation],
-        [chatbot, messages, conversation],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    page.load(desk.restore, [conversation], [chatbot, messages, conversation], **quietly)
     _endpoint(desk)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chains.events import Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.events import Asked, Choice, Event, Failed, Made, Progress, Reply, Word
 from chains.store import Stored
 from generators.core.artifact import Artifact, Image, Text
 from generators.core.errors import RequestError
@@ -165,20 +165,23 @@ def said(text: str) -> str:
     return f'<div class="aw-mine">{_lines(text.strip())}</div>'
 
 
-def past(messages: Sequence[dict[str, Any]], serve: Serve) -> list[dict[str, str]]:
+def past(events: Sequence[Asked | Event], serve: Serve) -> list[dict[str, str]]:
     """An earlier conversation (`agent.history`) as chatbot messages; what followed one request is one message."""
+    turns: list[tuple[str, list[Event]]] = []
+    for event in events:
+        if isinstance(event, Asked):
+            turns.append((event.text, []))
+        elif turns:
+            turns[-1][1].append(event)
     shown: list[dict[str, str]] = []
-    parts: list[str] = []
-    for message in [*messages, {"role": "user", "text": "", "artifacts": []}]:
-        if message["role"] != "user" and (message["text"] or message["artifacts"]):
-            parts.append(_told(message["text"], message["artifacts"], serve))
-        if message["role"] != "user":
-            continue
-        if parts:
-            shown.append({"role": "assistant", "content": _message(parts)})
-            parts = []
-        if message["text"]:
-            shown.append({"role": "user", "content": said(message["text"])})
+    for text, happened in turns:
+        shown.append({"role": "user", "content": said(text)})
+        if happened:
+            answer = Answer(serve)
+            for event in happened:
+                answer.add(event)
+            answer.finish(stopped=True)  # a call that has no outcome was stopped
+            shown.append({"role": "assistant", "content": answer.html()})
     return shown
 
 

@@ -1,0 +1,43 @@
+"""What watches the work of this context: a switch that stops it, and a listener to its progress.
+
+Context variables, since LangGraph and LangChain stand between the turn that is watched and the sampler that looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from generators.core.generator import Cancel, Partial
+
+Report = Callable[[Partial], None]
+_CANCEL: ContextVar[Cancel | None] = ContextVar("artwright_cancel", default=None)
+_REPORT: ContextVar[Report | None] = ContextVar("artwright_report", default=None)
+
+
+@contextmanager
+def watching(cancel: Cancel | None = None, report: Report | None = None) -> Iterator[None]:
+    """Within it, tools and the LLM of this process stop when `cancel` is set; tools tell their progress to `report`."""
+    tokens = _CANCEL.set(cancel), _REPORT.set(report)
+    try:
+        yield
+    finally:
+        _CANCEL.reset(tokens[0])
+        _REPORT.reset(tokens[1])
+
+
+def switch() -> Cancel:
+    """What stops the work of this context; nobody's where nothing watches."""
+    return _CANCEL.get() or Cancel()
+
+
+def listener() -> Report | None:
+    """Who hears of the progress, if anybody."""
+    return _REPORT.get()
+
+
+def check() -> None:
+    """Raise `Cancelled` if the work of this context is to stop."""
+    if cancel := _CANCEL.get():
+        cancel.check()
