@@ -2,6 +2,8 @@
 
     python tests/bench/routing.py [--file tests/bench/heldout.jsonl] [--llm SPEC] [--json] [--limit N] [--errors]
 
+Exits with 1 where heldout.jsonl misses a target. dev.jsonl is for looking at errors; heldout.jsonl is not.
+
 A line of the file is `{"prompt", "calls": [{"name", "args"}], "kind"}` and perhaps `"history"` (earlier prompts),
 `"tools"` (JSON schemas in place of the app's) and `"about_ok"` (a question that `about` may take or leave). Kinds:
 tool, talk, multi, followup, unseen. An expected argument may be a list of accepted values (null: may be absent), or
@@ -21,6 +23,11 @@ from statistics import median
 from typing import Any
 
 HELDOUT = Path(__file__).with_name("heldout.jsonl")
+TARGETS = {
+    ("= requests", "right_tool"): 0.88,
+    ("= requests", "all_args_right"): 0.78,
+    ("= left alone", "right_tool"): 0.80,
+}
 
 
 def normal(value: Any) -> Any:
@@ -172,11 +179,15 @@ def main() -> None:
     if args.json:
         print(json.dumps(table))
         return
+    missed = [place for place, least in TARGETS.items() if table.get(place[0], {}).get(place[1], 1.0) < least]
     print(f"{'kind':<14}{'n':>5}{'right tool':>12}{'all args':>10}{'median s':>10}")
     for kind, row in table.items():
         print(
             f"{kind:<14}{row['n']:>5}{row['right_tool']:>12.1%}{row['all_args_right']:>10.1%}{row['median_seconds']:>10.2f}"
         )
+    for (kind, column), least in TARGETS.items():
+        print(f"target: {kind[2:]}, {column.replace('_', ' ')}, at least {least:.0%}")
+    raise SystemExit(bool(missed) and args.file == HELDOUT)
 
 
 if __name__ == "__main__":
