@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 MODEL_CALLS, TOOL_CALLS = 4, 8  # at most, in one turn
 ROUTE_ROUNDS = 4
+LOOK_S = 0.1  # between looks at the cancel switch
+GRACE_S = 1.0  # for a stopped turn to end by itself before it is left behind
 TALK_TOKENS = 120  # of plain talk by a model in this process, about 6 s on two cores
 SYSTEM = (
     "You are Artwright, an app that makes pictures, text, names and more with small models trained on this computer. "
@@ -124,6 +126,27 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _until(left: Cancel, saver: SqliteSaver) -> SqliteSaver:
+    """The same conversations, for one turn, which may write until `left` is set.
+
+    A turn that was left behind would otherwise save its messages on top of the next turn's, which would be lost.
+    """
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    class Until(SqliteSaver):
+        def put(self, *args: Any, **more: Any) -> Any:
+            left.check()
+            return super().put(*args, **more)
+
+        def put_writes(self, *args: Any, **more: Any) -> None:
+            left.check()
+            super().put_writes(*args, **more)
+
+    mine = Until(saver.conn, serde=saver.serde)
+    mine.lock, mine.is_setup = saver.lock, saver.is_setup
+    return mine
+
+
 def _drop_older(saver: SqliteSaver, thread: str) -> None:
     """Keep a conversation's newest checkpoint, which holds all of its messages; the older ones hold them again."""
     newest = "(SELECT MAX(checkpoint_id) FROM checkpoints WHERE thread_id = :thread)"
@@ -149,15 +172,17 @@ def talk(
     """One turn of the conversation `thread`, as it happens; the last event is the `Reply`.
 
     Setting `cancel`, or closing the iterator, stops the running sampler. The turn runs in a thread of its own, so the
-    iterator may be advanced from any thread.
+    iterator may be advanced from any thread, and a turn that does not stop (a served LLM hangs) is left behind: it
+    ends at its next event and can write nothing more into the conversation.
     """
     cancel = cancel or Cancel()
+    left = Cancel()  # set once nobody waits for the worker any more
     events: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             with _readable(memory_path()):
-                for event in _turn(text, llm, thread, cancel, events.put):
+                for event in _turn(text, llm, thread, cancel, left, events.put):
                     events.put(event)
         except Cancelled:
             events.put(Reply(STOPPED))
@@ -171,24 +196,43 @@ def talk(
 
     worker = threading.Thread(target=run, name="artwright-turn", daemon=True)
     worker.start()
+    deadline: float | None = None
     try:
-        while (event := events.get()) is not None:
+        while True:
+            if cancel.is_set() and worker.is_alive():
+                deadline = deadline or time.monotonic() + GRACE_S
+                if time.monotonic() > deadline:
+                    left.set()
+                    yield Reply(STOPPED)
+                    return
+            try:
+                event = events.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
+            if event is None:
+                return
             if isinstance(event, BaseException):
                 raise event
             yield event
     except (GeneratorExit, KeyboardInterrupt):
         cancel.set()
+        left.set()
         raise
 
 
 def _turn(
-    text: str, llm: str | BaseChatModel | None, thread: str, cancel: Cancel, tell: Callable[[Event], None]
+    text: str,
+    llm: str | BaseChatModel | None,
+    thread: str,
+    cancel: Cancel,
+    left: Cancel,
+    tell: Callable[[Event], None],
 ) -> Iterator[Event]:
     def report(part: Partial) -> None:
         tell(Progress(part.message, part.done, part.total))
 
     memory = _saver(memory_path())
-    graph = agent(llm, memory)
+    graph = agent(llm, _until(left, memory))
     text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored or tokenised
     config: Any = {"configurable": {"thread_id": thread}}
     reply, silent = "", True
@@ -207,6 +251,7 @@ def _turn(
                     silent = silent and not isinstance(message, ToolMessage)
                     if isinstance(message, AIMessage) and not message.tool_calls:
                         reply = str(message.text)
+    left.check()
     _drop_older(memory, thread)
     if silent and not reply:  # a served LLM may write nothing, or only a call that cannot be read
         reply = "The language model gave no answer; ask again in other words."

@@ -5,7 +5,10 @@ Light on purpose: no torch and no langchain, so that `artwright list` answers at
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import generators
@@ -14,12 +17,19 @@ from generators.core.errors import RequestError
 from generators.core.generator import TASK_METRICS, ModelInfo
 from generators.core.labels import match_label
 
-# The argument of a task that some model has to know, and the word for it in an error.
-KNOWN_BY: dict[str, str] = {"generate_image": "subject", "write_text": "style", "invent_names": "kind"}
+# The arguments of a task that a model has to know, and the words for them in an error.
+KNOWN_BY: dict[str, tuple[str, ...]] = {
+    "generate_image": ("subject",),
+    "morph_images": ("start", "end"),
+    "write_text": ("style",),
+    "invent_names": ("kind",),
+}
+# Tasks whose models serve a word they do not know as well, and say in a notice that they leave it out.
+FREE = frozenset({"write_text"})
 
 
 def vocabulary(info: ModelInfo, task: str) -> list[str]:
-    """What a model knows of its task's open argument: its labels, and for a text model the style it writes."""
+    """What a model knows of its task's open arguments: its labels, and for a text model the style it writes."""
     if task == "write_text":
         return [info.name.split("-", 1)[-1]]
     return info.labels
@@ -37,9 +47,10 @@ def tool_specs(infos: list[ModelInfo] | None = None) -> list[dict[str, Any]]:
     for task in TASKS:
         served = serving(task, infos)
         if served or task == "about":
-            argument = KNOWN_BY.get(task)
-            words = dict.fromkeys(word for info in served for word in vocabulary(info, task))
-            specs.append(describe(task, {argument: list(words)} if argument else None))
+            arguments = KNOWN_BY.get(task, ())
+            # Two arguments with the same words would tell the LLM twice, at twice the length of the prompt.
+            known = {arguments[0]: _words(task, served)} if len(arguments) == 1 else None
+            specs.append(describe(task, known))
     return specs
 
 
@@ -55,12 +66,15 @@ def listing() -> dict[str, list[dict[str, Any]]]:
     return {"tools": tools, "models": models}
 
 
-def choose(task: str, model: str = "auto", known: str | None = None) -> tuple[ModelInfo, str | None]:
-    """The model that serves `task`, and the word for `known` (a subject, style or kind) as that model spells it.
+def choose(
+    task: str, model: str = "auto", given: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ModelInfo, dict[str, str]]:
+    """The model that serves `task`, and the words of `given` as that model spells them.
 
-    `model` is a full name, a family, a kind, or `auto`. Of the models that know the word, the best by the task's one
-    metric on the evaluation set most of them share; unscored ones come last, ties go to the smaller. Raises
-    `RequestError` that lists what there is.
+    `model` is a full name, a family, a kind, or `auto`. `given` holds those of the task's `KNOWN_BY` that
+    were given a word, `{"start": "Coats", "end": "bag"}`. Of the models that know them all, the best by `_rank`. Where
+    none does, the best of those that learned without labels, or, for a task in `FREE`, of all: its words are left as
+    they are, for the model to say that it leaves them out. Raises `RequestError` that lists what there is.
     """
     served = serving(task)
     if not served:
@@ -73,28 +87,58 @@ def choose(task: str, model: str = "auto", known: str | None = None) -> tuple[Mo
             there = ", ".join(sorted({info.name for info in served} | {info.family for info in served}))
             raise RequestError(f"There is no model {model!r} for {task}; there are {there}.")
         served = names or kin
-    if known is None:
-        return min(served, key=_rank(task, served)), None
-    knowing = [(info, word) for info in served if (word := match_label(known, vocabulary(info, task)))]
+    spelled = {info.name: _spelled(info, task, given) for info in served}
+    knowing = [info for info in served if len(spelled[info.name]) == len(given)]
     if not knowing:
-        open_ended = [info for info in served if not vocabulary(info, task)]
-        if open_ended:
-            return min(open_ended, key=_rank(task, open_ended)), known
-        argument = KNOWN_BY.get(task, "subject")
-        words = dict.fromkeys(word for info in served for word in vocabulary(info, task))
-        raise RequestError(f"No model here knows the {argument} {known!r}; they know {', '.join(words)}.")
-    best = min((info for info, _ in knowing), key=_rank(task, [info for info, _ in knowing]))
-    return best, next(word for info, word in knowing if info is best)
+        knowing = served if task in FREE else [info for info in served if not vocabulary(info, task)]
+    if not knowing:
+        raise RequestError(_unknown(task, served, given))
+    best = min(knowing, key=_rank(task, knowing))
+    return best, {**given, **spelled[best.name]}
 
 
-def _rank(task: str, rivals: list[ModelInfo]) -> Any:
-    """A sort key, best first: the task's metric on the evaluation set that most of the rivals share, then size."""
+def _spelled(info: ModelInfo, task: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The words that a model knows, as it spells them. The name of its data is a style of a text model too."""
+    known = vocabulary(info, task) + ([info.data] if task == "write_text" else [])
+    return {name: found for name, word in given.items() if (found := match_label(word, known))}
+
+
+def _words(task: str, infos: list[ModelInfo]) -> list[str]:
+    """What any of the models knows, each word once."""
+    return list(dict.fromkeys(word for info in infos for word in vocabulary(info, task)))
+
+
+def _unknown(task: str, served: list[ModelInfo], given: Mapping[str, str]) -> str:
+    """Why no model qualifies: a word that none of them knows, or words that no single one knows together."""
+    words = ", ".join(_words(task, served))
+    for name, word in given.items():
+        if not any(_spelled(info, task, {name: word}) for info in served):
+            return f"No model here knows the {name} {word!r}; they know {words}."
+    pairs = " and ".join(f"the {name} {word!r}" for name, word in given.items())
+    known = "; ".join(f"{info.name} knows {', '.join(vocabulary(info, task))}" for info in served)
+    return f"No single model here knows {pairs}: {known}."
+
+
+def _rank(task: str, rivals: list[ModelInfo]) -> Callable[[ModelInfo], tuple[float, tuple[int, ...], str]]:
+    """A sort key, best first, that compares only what can be compared.
+
+    Figures on different data say nothing about each other, so the task's metric counts on one evaluation set alone:
+    the one that most rivals were measured on, if at least two of them were (ties go to the smaller model, which is
+    faster). Rivals without that figure come after it, and where no set is shared that is all of them. Their order is
+    a guess that does not hang on their names: shipped models first, whose data is known; then measured before
+    unmeasured; then the larger. The name decides only between models that are alike in all of this.
+    """
     metric = TASK_METRICS.get(task)
-    sets = [score.data for info in rivals for score in info.scores if score.metric == metric]
-    shared = max(dict.fromkeys(sets), key=sets.count, default=None)
+    figures = {info.name: {s.data: s.value for s in info.scores if s.metric == metric} for info in rivals}
+    measured = Counter(data for sets in figures.values() for data in sets)
+    shared = max(sorted(measured), key=measured.__getitem__, default="")
+    comparable = measured[shared] >= 2
 
-    def key(info: ModelInfo) -> tuple[float, int]:
-        values = [score.value for score in info.scores if score.metric == metric and score.data == shared]
-        return (min(values, default=float("inf")), info.parameters)
+    def key(info: ModelInfo) -> tuple[float, tuple[int, ...], str]:
+        own = figures[info.name]
+        if comparable and shared in own:
+            return own[shared], (info.parameters,), info.name
+        shipped = (generators.PRETRAINED / info.name / "config.json").is_file()
+        return float("inf"), (not shipped, not own, -info.parameters), info.name
 
     return key

@@ -195,16 +195,24 @@ def generate(tool: str, arguments: str, out: Path | None, as_json: bool) -> None
     store = Store()
     for name in IMAGE_ARGUMENTS:
         value = given.get(name)
-        if isinstance(value, str) and Path(value).is_file():
+        if isinstance(value, str) and Path(value).is_file() and not _is_label(value, tool, name):
             given[name] = _stored_image(Path(value), store)
     if out is not None:
         _folder(out)
     with watching(report=lambda part: _tick(part.message, part.done, part.total)):
-        outcome = perform(tool, check(tool, given))
+        outcome = perform(tool, check(tool, given), store)
     kept = [store.put(artifact) for artifact in outcome.artifacts]
     sentence = outcome.sentence([item.id for item in kept])
     files = [item.path for item in kept] if out is None else list(_write_all(outcome.artifacts, tool, out))
     _report(sentence, files, as_json)
+
+
+def _is_label(value: str, tool: str, argument: str) -> bool:
+    """Whether a file's name is also a word that a model knows: it is the word then, as it is in the chat."""
+    from chains.catalog import serving
+    from generators.core.labels import match_label
+
+    return argument != "image" and any(match_label(value, info.labels) for info in serving(tool))
 
 
 def _stored_image(path: Path, store: Any) -> str:
@@ -279,9 +287,13 @@ def sample(model_name: str, count: int, out: Path, label: str | None, seed: int)
 
 def regenerate(path: Path) -> int:
     """Make a file again: 0 the same, 1 it differs (and how). Raises ValueError when it cannot be made again."""
+    from chains.store import Store
     from generators.core.artifact import regenerate as again
+    from generators.core.inputs import reading
 
-    _, differences = again(path)
+    store = Store()
+    with reading(lambda identifier: store.get(identifier).open()):
+        _, differences = again(path)
     if differences:
         print(f"{path} differs: {'; '.join(differences)}.")
         return 1

@@ -22,7 +22,8 @@ def report(llm: str) -> Iterator[str]:
     for package in PACKAGES:
         version = _version(package)
         yield f"ok       {package} {version}" if version else f"missing  {package}: run make setup"
-    yield from _device()
+    if _version("torch"):
+        yield from _device()
     yield from _llm(llm)
     for what, folder in (("models, artifacts, conversations", home()), ("cache", cache())):
         yield _writable(what, folder)
@@ -89,7 +90,12 @@ def _writable(what: str, folder: Path) -> str:
 
 
 def _data() -> Iterator[str]:
-    from generators.data import sources
+    from generators.data import DataError, load_all, sources
 
-    for name, about in sources().items():
-        yield f"note     data source {name}: {about}"
+    for medium, packaged in sources().items():
+        for name, about in packaged.items():
+            try:
+                load_all(name, medium)
+                yield f"ok       data source {name}: {about}"
+            except DataError as error:
+                yield f"note     data source {name}: {error}"

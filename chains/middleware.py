@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, ModelRequest, ModelResponse, hook_config
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.errors import GraphBubbleUp
 
 from chains.schemas import TASKS
 from chains.served import explained
@@ -37,6 +38,8 @@ class Sentences(AgentMiddleware[Any, Any, Any]):
         try:
             self._check(request)
             return handler(request)
+        except GraphBubbleUp:  # an interrupt: the tool asks the person
+            raise
         except Exception as error:  # a tool's failure is not the agent's
             return self._failed(request, error)
 
@@ -47,6 +50,8 @@ class Sentences(AgentMiddleware[Any, Any, Any]):
         try:
             self._check(request)
             return await handler(request)
+        except GraphBubbleUp:
+            raise
         except Exception as error:
             return self._failed(request, error)
 

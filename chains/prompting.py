@@ -81,7 +81,8 @@ def describe_tool(tool: Mapping[str, Any]) -> str:
     schema = tool.get("parameters") or {}
     required = set(schema.get("required", ()))
     lines = [f"## {tool['name']}: {' '.join(str(tool.get('description') or '').split())}".rstrip(": ")]
-    for name, field in (schema.get("properties") or {}).items():
+    for name, described in (schema.get("properties") or {}).items():
+        field = described if isinstance(described, Mapping) else {}  # `true` is a schema too
         notes = [_type_name(field)]
         if "default" in field and field["default"] not in (None, ""):
             notes.append(f"default {json.dumps(field['default'], ensure_ascii=False)}")
@@ -92,11 +93,13 @@ def describe_tool(tool: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _type_name(field: Mapping[str, Any]) -> str:
+def _type_name(field: Any) -> str:
+    if not isinstance(field, Mapping):
+        return "any"
     if "enum" in field:
         return " | ".join(json.dumps(value, ensure_ascii=False) for value in field["enum"])
     if "anyOf" in field:
-        return " | ".join(dict.fromkeys(_type_name(part) for part in field["anyOf"] if part.get("type") != "null"))
+        return " | ".join(dict.fromkeys(_type_name(part) for part in field["anyOf"] if part != {"type": "null"}))
     if field.get("type") == "array":
         return f"list of {_type_name(field.get('items') or {})}"
     kind = field.get("type", "any")

@@ -23,9 +23,13 @@ from chains.watch import watching
 from generators.core.artifact import Artifact
 from generators.core.errors import RequestError
 from generators.core.generator import ModelInfo, Request
+from generators.core.inputs import is_id, reading
+from generators.core.labels import match_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ENDS = {"morph_images": ("start", "end")}  # arguments that are a label or a stored picture's id
 
 __all__ = ["Outcome", "check", "explain", "generator_tool", "make", "perform", "tools", "watching"]
 
@@ -47,30 +51,37 @@ class Outcome:
         return " ".join([f"{said}{where}.", *self.notices])
 
 
-def perform(task: str, args: Args) -> Outcome:
-    """Serve a task with checked arguments: choose the model, draw, collect. Raises `RequestError`, `Cancelled`."""
+def perform(task: str, args: Args, store: Store | None = None) -> Outcome:
+    """Serve a task with checked arguments: choose the model, draw, collect. Raises `RequestError`, `Cancelled`.
+
+    Pictures that the arguments name by id are taken from `store`, by default the app's.
+    """
+    kept = store or Store()
     values = args.model_dump(exclude_none=True)
     seed = values.pop("seed", None)
     seed = secrets.randbelow(2**31) if seed is None else int(seed)
     model = str(values.pop("model", "auto"))
-    argument = catalog.KNOWN_BY.get(task, "")
-    given = values.get(argument)
-    known = None if given in (None, "", "auto", "any") else str(given)
-    info, word = catalog.choose(task, model, known)
-    if word is not None:
-        values[argument] = word
+    given = {name: str(values.get(name) or "") for name in catalog.KNOWN_BY.get(task, ())}
+    ids = [name for name in ENDS.get(task, ()) if is_id(given[name])]
+    asked = {name: word for name, word in given.items() if name not in ids and word not in ("", "auto", "any")}
+    info, words = catalog.choose(task, model, asked)
+    values.update(words)
+    for name in ENDS.get(task, ()):
+        if is_id(values[name]) and not match_label(values[name], info.labels):
+            values[name] = kept.get(values[name]).id  # in full: the start of an id may fit another picture later
     request = Request(task, {key: value for key, value in values.items() if value not in ("", "auto", "any")})
     generator = generators.load(info.name)
     report = watch.listener()
     outcome = Outcome([], info, seed, request)
-    for item in generator.generate(request, seed=seed, cancel=watch.switch()):
-        if isinstance(item, Artifact):
-            outcome.artifacts.append(item)
-        elif item.total:
-            if report:
-                report(item)
-        else:
-            outcome.notices.append(item.message)
+    with reading(lambda identifier: kept.get(identifier).open()):
+        for item in generator.generate(request, seed=seed, cancel=watch.switch()):
+            if isinstance(item, Artifact):
+                outcome.artifacts.append(item)
+            elif item.total:
+                if report:
+                    report(item)
+            else:
+                outcome.notices.append(item.message)
     return outcome
 
 
@@ -138,7 +149,7 @@ def _task_tool(
     def serve(**arguments: Any) -> tuple[str, list[dict[str, str]]]:
         if model:
             arguments["model"] = model
-        outcome = perform(task, check(task, arguments))
+        outcome = perform(task, check(task, arguments), store)
         kept = [store.put(artifact) for artifact in outcome.artifacts]
         return outcome.sentence([item.id for item in kept]), [item.reference() for item in kept]
 

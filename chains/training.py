@@ -109,10 +109,7 @@ def _places(asked: Training) -> tuple[Path, Path]:
         raise ValueError(f"--name {name} cannot be a model's name; use letters, digits, '-', '_' and '.', 64 at most.")
     if asked.out is not None:
         target = asked.out.expanduser().absolute()
-        ours = (
-            (target / "config.json").is_file() or not target.exists() or (target.is_dir() and not any(target.iterdir()))
-        )
-        if not ours:
+        if target.exists() and not _replaceable(target):
             raise ValueError(f"--out {target} is neither new nor empty nor a trained model; give another folder.")
         work = target.with_name(f".{target.name}.run")
     else:
@@ -125,6 +122,23 @@ def _places(asked: Training) -> tuple[Path, Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=target.parent):
         return target, work
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether a folder is empty, or a trained model with nothing of anybody else's in it: it is replaced whole."""
+    from generators.core import checkpoint
+    from generators.core.errors import CheckpointError
+
+    if not folder.is_dir():
+        return False
+    entries = {path.name for path in folder.iterdir()}
+    if not entries:
+        return True
+    try:
+        checkpoint.read_config(folder)
+    except CheckpointError:
+        return False
+    return entries <= {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CARD}
 
 
 def _started_from(asked: Training, cls: type[Generator]) -> Any:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from generators.core.arrays import packed, under, unpacked
 from generators.core.bounds import within
 from generators.core.errors import CheckpointError, DataError, RequestError
-from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Score, Splits, Texts, rng
+from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, rng
 from generators.core.inventing import Inventor, fingerprints
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
 from generators.core.labels import match_label
@@ -81,7 +81,7 @@ class Markov(Generator):
 
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
-        """Count `splits.train`; a list's order is chosen on `splits.val`, which then gives the model's first score.
+        """Count `splits.train`; a list's order is chosen on `splits.val`.
 
         Raises ValueError for options out of bounds, `DataError` for data without a character, `Cancelled`.
         """
@@ -103,14 +103,10 @@ class Markov(Generator):
         for order in orders if len(orders) > 1 else []:
             trial = cls._counted(splits, replace(config, order=order, level=level, tune=False), run)
             losses[order] = trial.score(splits.val)["nats_per_char"]
+            tried = {"nats_per_char": losses[order]}
+            run.tell(Event("val", step=len(losses), total=len(orders) + 1, figures=tried))
         near = [order for order, loss in losses.items() if loss <= NEAR_BEST * min(losses.values())] or orders
-        model = cls._counted(splits, replace(config, order=near[0], level=level), run)
-        if splits.val.text:
-            figures = model.score(splits.val)
-            loss, n = figures["nats_per_char"], int(figures["n"])
-            model.info.scores = [Score("nats_per_char", loss, f"{splits.source.name}:val", n)]
-            run.tell(Event("val", step=1, total=1, figures={"nats_per_char": loss}))
-        return model
+        return cls._counted(splits, replace(config, order=near[0], level=level), run)
 
     @classmethod
     def _counted(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from generators.core import inputs
 from generators.core.arrays import under
 from generators.core.bounds import within
 from generators.core.errors import CheckpointError, RequestError
@@ -232,10 +233,9 @@ class VAE(Generator):
     def _posterior(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and variance of q(z | x, y), each (N, d)."""
         parts = []
+        images = self._fitting(images)
         for start in range(0, len(images), 500):
-            x, label = _tensors(
-                self._fitting(images).take(np.arange(start, min(start + 500, len(images)))), self._device
-            )
+            x, label = _tensors(images.take(np.arange(start, min(start + 500, len(images)))), self._device)
             mean, log_variance = self.net.encode(x, self.net.embed(label))
             parts.append(torch.stack([mean, log_variance.exp()]).cpu().numpy())
         mean, variance = np.concatenate(parts, axis=1)
@@ -297,6 +297,7 @@ class VAE(Generator):
 
     def reconstruct(self, images: Images) -> NDArray[np.uint8]:
         """The pictures through the bottleneck and back: decoder means at the posterior means."""
+        images = self._fitting(images)
         return self.decode(self.encode(images), images.labels)
 
     def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -320,12 +321,17 @@ class VAE(Generator):
         else:
             frames = within("frames", args.get("frames", 16), 2, MAX_COUNT)
             ends = [str(args.get(name, "")) for name in ("start", "end")]
-            labels = [self._label(end) for end in ends]
-            if any(ends) and not self.info.labels:
+            pixels = [self._picture(end) for end in ends]
+            labels, told = self._labels(ends, pixels)
+            yield from map(Partial, told)
+            if any(end and shown is None for end, shown in zip(ends, pixels, strict=True)) and not self.info.labels:
                 yield Partial(
                     f"{self.info.name} learned from pictures without labels: it morphs one picture into another."
                 )
-            first, last = (self._latent(label, rng(seed, i)) for i, label in enumerate(labels))
+            first, last = (
+                self._latent(label, rng(seed, i)) if shown is None else self.encode(self._as_images(shown, label))[0]
+                for i, (label, shown) in enumerate(zip(labels, pixels, strict=True))
+            )
             from_, to = (self._embedding(label) for label in labels)
             for t in np.linspace(0, 1, frames):
                 cancel.check()
@@ -341,6 +347,48 @@ class VAE(Generator):
                 f"{self.info.name or 'This VAE'} does not know {subject!r}; it knows {', '.join(self.info.labels)}."
             )
         return self.info.labels.index(found)
+
+    def _picture(self, end: str) -> NDArray[np.uint8] | None:
+        """The picture whose id `end` is; None for a label, also for one that is spelled like an id.
+
+        Raises `RequestError` where there is no such picture or it has another size or other channels.
+        """
+        if not inputs.is_id(end) or match_label(end, self.info.labels):
+            return None
+        pixels, size = inputs.picture(end), self.config.size
+        if pixels.shape != (size, size, 3)[: 2 if self.channels == 1 else 3]:
+            has, takes = ("colour" if colour else "grey" for colour in (pixels.ndim == 3, self.channels == 3))
+            raise RequestError(
+                f"The picture {end} is {_spell(pixels.shape[1::-1])} in {has}; {self.info.name} takes {size}x{size} in "
+                f"{takes}: give one of its own pictures, or convert this one."
+            )
+        return pixels
+
+    def _as_images(self, pixels: NDArray[np.uint8], label: int) -> Images:
+        return Images(pixels[None], np.asarray([label], np.int64), tuple(self.info.labels))
+
+    def _labels(self, ends: list[str], pixels: list[NDArray[np.uint8] | None]) -> tuple[list[int], list[str]]:
+        """The ends' labels, and for each picture a sentence on what it was taken for: nothing says what it shows.
+
+        It is taken for what the other end is, or where both are pictures for the label of the highest ELBO.
+        """
+        named = [self._label(end) for end, shown in zip(ends, pixels, strict=True) if shown is None]
+        labels, told = [], []
+        for end, shown in zip(ends, pixels, strict=True):
+            if shown is None:
+                labels.append(self._label(end))
+                continue
+            labels.append(named[0] if named else self._likeliest(shown))
+            if self.info.labels:
+                why = "the other end" if named else "the likeliest"
+                told.append(f"The picture {end} was taken for {self.info.labels[labels[-1]]}, {why}.")
+        return labels, told
+
+    def _likeliest(self, pixels: NDArray[np.uint8]) -> int:
+        """The label under which the picture has the highest one-sample ELBO, with the same noise for each."""
+        known = self.info.labels
+        images = (self._as_images(pixels, label) for label in range(max(1, len(known))))
+        return int(np.argmin([self.score(image)["neg_elbo_nats"] for image in images]))
 
     def _latent(self, label: int, random: np.random.Generator) -> NDArray[np.float32]:
         """One latent (d,) of a class: from the fitted mixture, or from the prior where there is none."""

@@ -284,6 +284,48 @@ def test_cancelling_stops_a_model_that_is_writing():
     assert time.perf_counter() - begin < 4  # it would write for 5 s
 
 
+def test_a_turn_that_hangs_is_left_behind_and_spoils_nothing():
+    ended = threading.Event()
+
+    class Hung(Scripted):
+        def _generate(self, *args, **kwargs):
+            time.sleep(5)
+            ended.set()
+            return super()._generate(*args, **kwargs)
+
+    list(talk("first", llm=Scripted(responses=[says(text="one")]), thread="h"))
+    cancel = Cancel()
+    threading.Timer(0.2, cancel.set).start()
+    begin = time.perf_counter()
+    llm = Hung(responses=[says(text="too late")], kind="other")
+    assert list(talk("hang", llm=llm, thread="h", cancel=cancel)) == [Reply("Stopped.")]
+    assert time.perf_counter() - begin < 3
+    worker = next(thread for thread in threading.enumerate() if thread.name == "artwright-turn")
+    assert list(talk("next", llm=Scripted(responses=[says(text="two")]), thread="h"))[-1] == Reply("two")
+    worker.join(10)
+    assert ended.is_set() and not worker.is_alive()
+    assert history("h") == [Asked("first"), Word("one"), Asked("hang"), Asked("next"), Word("two")]
+    list(talk("last", llm=Scripted(responses=[says(text="three")]), thread="h"))
+    assert history("h")[-3:] == [Word("two"), Asked("last"), Word("three")]
+
+
+def test_a_turn_that_hangs_before_it_begins_writes_nothing_afterwards():
+    class Loading(Scripted):
+        @property
+        def _llm_type(self):
+            time.sleep(2.5)
+            return "other"
+
+    cancel = Cancel()
+    cancel.set()
+    assert list(talk("hang", llm=Loading(responses=[]), thread="l", cancel=cancel)) == [Reply("Stopped.")]
+    worker = next(thread for thread in threading.enumerate() if thread.name == "artwright-turn")
+    list(talk("next", llm=Scripted(responses=[says(text="two")]), thread="l"))
+    worker.join(10)
+    assert not worker.is_alive()
+    assert history("l") == [Asked("next"), Word("two")]
+
+
 def test_an_error_of_the_llm_is_one_event():
     events = list(talk("hi", llm="/no/such/folder", thread="x"))
     assert isinstance(events[-2], Failed) and isinstance(events[-1], Reply)

@@ -109,6 +109,28 @@ def test_out_does_not_swallow_a_folder(artwright, names, tmp_path, home):
     assert artwright("score", "new", "--data", str(names)).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("files", "whose"),
+    [
+        ({}, True),
+        ({"config.json": '{"format": 1}', "model.safetensors": "", "README.md": ""}, True),
+        ({"config.json": '{"format": 1}', "letter.txt": "dear"}, False),
+        ({"config.json": '{"name": "a web page"}'}, False),
+        ({"config.json": "not json"}, False),
+    ],
+)
+def test_out_replaces_nothing_but_a_model(tmp_path, files, whose):
+    (tmp_path / "d").mkdir()
+    for name, text in files.items():
+        (tmp_path / "d" / name).write_text(text)
+    asked = Training("markov", "names.txt", out=tmp_path / "d")
+    if whose:
+        assert training._places(asked)[0] == tmp_path / "d"
+    else:
+        with pytest.raises(ValueError, match="neither new nor empty nor a trained model"):
+            training._places(asked)
+
+
 @dataclass
 class Opened:
     """Unpickling it leaves a file."""

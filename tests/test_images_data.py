@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -107,6 +108,32 @@ def test_val_takes_the_numbering_of_the_training_classes(tmp_path: Path):
         load(tmp_path / "a", val=tmp_path / "b")
 
 
+def test_with_val_all_of_a_packaged_source_trains(monkeypatch, tmp_path: Path, home):
+    monkeypatch.setattr(images, "FASHION_PLACE", tmp_path)
+    for part, count in (("train", 30), ("t10k", 5)):
+        pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)
+        for kind, array in (("images-idx3", pixels), ("labels-idx1", np.arange(count, dtype=np.uint8) % 10)):
+            header = b"\0\0\x08" + bytes([array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + array.tobytes()))
+    own = tmp_path / "own"
+    for name in images.FASHION:
+        (own / name).mkdir(parents=True)
+        (own / name / "a.png").write_bytes(picture(0, (28, 28), colour=False))
+    splits = load("fashion-mnist", val=own)
+    assert (len(splits.train), len(splits.val), splits.test) == (35, 10, None)
+    assert splits.source.name == "fashion-mnist" and splits.train.names == splits.val.names == images.FASHION
+    named = load("fashion-mnist:test", val="fashion-mnist:val")
+    assert len(named.train) == 5 and named.source.name == "fashion-mnist:test"
+    assert len(named.val) == len(load("fashion-mnist").val)
+
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    data = bytearray(path.read_bytes())
+    data[10] = 0xFF  # the first block's type
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="is damaged"):
+        load("fashion-mnist")
+
+
 def test_transparency_is_laid_on_white(tmp_path: Path):
     Image.new("RGBA", (28, 28), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert (load_all(tmp_path).pixels == 255).all()
@@ -117,6 +144,19 @@ def test_a_path_that_leads_out_of_the_archive_is_refused(tmp_path: Path):
         archive.writestr("../../outside.png", picture(0))
     with pytest.raises(DataError, match="leads outside"):
         load_all(tmp_path / "bad.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_one_clear_sentence(tmp_path: Path, method):
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", picture(0))
+    whole = path.read_bytes()
+    start = 30 + len("a.png")  # of the compressed data, after the entry's header
+    for at, junk in ((start, 40), (start + 6, 12), (start + 60, 40)):
+        path.write_bytes(whole[:at] + b"\xff" * junk + whole[at + junk :])
+        with pytest.raises(DataError, match="cannot be unpacked"):
+            load_all(path)
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch):

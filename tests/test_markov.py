@@ -150,6 +150,13 @@ def test_a_score_is_per_character_at_either_level(verse):
         verse.score(Texts(("",), True))
 
 
+def test_a_fit_does_not_measure_for_its_caller(verse, towns):
+    told = []
+    Markov.fit(listed(TOWNS), Config(tune=False), Run(callbacks=(told.append,)))
+    assert [event.figures["nats_per_char"] > 0 for event in told] == [True] * 6  # one for every order tried
+    assert verse.info.scores == towns.info.scores == []
+
+
 def test_items_without_kinds_are_scored_under_the_mixture():
     kinds = Texts(("Ada", "Eva", "Ida", "Tom", "Jim"), labels=(0, 0, 0, 1, 1), names=("girl", "boy"))
     model = Markov.fit(Splits(kinds, kinds), Config(order=3), Run())

@@ -70,6 +70,35 @@ def test_make_gives_artifacts_that_can_be_made_again(tmp_path):
             assert differences == []
 
 
+def test_a_morph_from_a_stored_picture_can_be_made_again(tmp_path, capsys, monkeypatch):
+    import json
+
+    from chains import commands
+    from chains.store import Store
+
+    (coat,) = (Store().put(item) for item in make("generate_image", subject="coat", seed=2))
+    call = {"start": coat.id[:9], "end": "bag", "frames": 3, "seed": 1}
+    message = tools()["morph_images"].invoke({"name": "morph_images", "args": call, "id": "1", "type": "tool_call"})
+    assert f"Morphed {coat.id} into bag" in message.content
+    assert f"The picture {coat.id} was taken for bag, the other end." in message.content
+    last = message.artifact[-1]["path"]
+    assert open_artifact(last).provenance.args["start"] == coat.id
+    assert commands.regenerate(last) == 0
+    with pytest.raises(RequestError, match="no artifact '0123456789ab'"):
+        make("morph_images", start="0123456789ab", end="bag")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "coat").write_text("a file that is named like a label")
+    (tmp_path / "mine.png").write_bytes(coat.path.read_bytes())
+    capsys.readouterr()
+    for start, named in (("coat", "coat"), ("mine.png", coat.id)):
+        commands.generate("morph_images", json.dumps({**call, "start": start}), None, False)
+        assert f"Morphed {named} into bag" in capsys.readouterr().out
+    coat.path.unlink()
+    with pytest.raises(RequestError, match=f"no artifact '{coat.id}'"):
+        commands.regenerate(last)
+
+
 def test_one_model_is_a_tool_of_its_own():
     tool = generator_tool("vae-fashion")
     assert "model" not in tool.args or tool.name == "vae_fashion"

@@ -112,6 +112,38 @@ def test_a_time_budget_is_kept_and_its_schedule_fits_it(tmp_path: Path):
     assert train(again, batches, Run(minutes=0.02, folder=tmp_path, resume=True, precision="fp32")).steps == done.steps
 
 
+def stopped_after(seconds, folder, **budget):
+    cancel = Cancel()
+    threading.Timer(seconds, cancel.set).start()
+    with pytest.raises(Cancelled):
+        train(Line(slow=0.005), batches, Run(folder=folder, cancel=cancel, precision="fp32", **budget))
+
+
+def test_a_resume_takes_the_budget_that_the_run_was_started_with(tmp_path: Path):
+    stopped_after(0.3, tmp_path, minutes=0.015)
+    done = train(Line(slow=0.005), batches, Run(folder=tmp_path, resume=True, precision="fp32"))
+    assert done.seconds == pytest.approx(0.9, abs=0.2)
+    train(Line(), batches, run_for(7, folder=tmp_path / "steps"))
+    assert train(Line(), batches, Run(folder=tmp_path / "steps", resume=True, precision="fp32")).steps == 7
+
+
+def test_minutes_that_are_spent_already_are_refused_and_the_run_is_kept(tmp_path: Path):
+    stopped_after(0.3, tmp_path, minutes=1)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(ValueError, match=r"has spent 0\.0\d+ minutes already.*leave --minutes out to go on to 1\."):
+        train(Line(), batches, Run(minutes=0.001, folder=tmp_path, resume=True))
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_that_names_no_minutes_takes_the_usual_ones(tmp_path: Path, monkeypatch):
+    from generators.core import training
+
+    stopped_after(0.2, tmp_path, minutes=1)
+    notes = training.read_notes(tmp_path / CHECKPOINT)
+    monkeypatch.setattr(training, "read_notes", lambda path: {k: v for k, v in notes.items() if k != "minutes"})
+    assert training._resumed(Run(folder=tmp_path, resume=True)).budget_seconds == 60 * training.DEFAULT_MINUTES
+
+
 def test_cancel_from_another_thread_stops_within_a_step(tmp_path: Path):
     cancel = Cancel()
     threading.Timer(0.3, cancel.set).start()

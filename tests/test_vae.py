@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from generators.core.artifact import Image
 from generators.core.errors import Cancelled, CheckpointError, RequestError
 from generators.core.generator import Cancel, Partial, Request
+from generators.core.inputs import reading
 from generators.core.mixture import draw_mixture, fit_mixture
 from generators.core.training import Run
 from generators.data.splits import Images, Splits
@@ -166,6 +168,54 @@ def test_wrong_requests_say_what_is_right(model: VAE, args, words):
 def test_wrong_morphs(model: VAE):
     with pytest.raises(RequestError, match="frames is 1"):
         made(model, "morph_images", start="dark", end="dark", frames=1)
+
+
+DARK, LIGHT, COLOUR = "00000000dead", "00000000beef", "00000000c010"
+
+
+@pytest.fixture
+def shelf():
+    """Ids that open a dark picture, a light one, and one in colour."""
+    split = pictures(20, 3)
+    dark, light = (split.pixels[split.labels == label][0] for label in (0, 1))
+    found = {DARK: dark, LIGHT: light, COLOUR: np.repeat(light[..., None], 3, axis=2)}
+    with reading(lambda identifier: Image(found[identifier], None)):
+        yield found
+
+
+def test_a_morph_between_pictures(model: VAE, shelf):
+    *told, first, middle, last = made(model, "morph_images", start=DARK, end=LIGHT, frames=3)
+    assert [notice.message for notice in told] == [
+        f"The picture {DARK} was taken for dark, the likeliest.",
+        f"The picture {LIGHT} was taken for light-one, the likeliest.",
+    ]
+    split = Images(np.stack([shelf[DARK], shelf[LIGHT]]), np.asarray([0, 1]), NAMES)
+    for frame, expected in zip((first, last), model.reconstruct(split), strict=True):
+        assert np.abs(frame.astype(int) - expected).max() <= 1
+    assert not np.array_equal(middle, first)
+
+
+def test_a_picture_is_taken_for_what_the_other_end_is(model: VAE, shelf):
+    told, *frames = made(model, "morph_images", start="light one", end=LIGHT, frames=2)
+    assert told.message == f"The picture {LIGHT} was taken for light-one, the other end."
+    assert np.array_equal(frames[0], made(model, subject="light one")[0])
+    assert np.abs(frames[1].astype(int) - shelf[LIGHT]).mean() < 40
+
+
+def test_a_morph_from_a_picture_that_does_not_fit(model: VAE, shelf):
+    with pytest.raises(RequestError, match="is 28x28 in colour; vae-test takes 28x28 in grey"):
+        made(model, "morph_images", start=COLOUR, end="dark")
+
+
+def test_a_picture_without_a_store_is_a_clear_error(model: VAE):
+    with pytest.raises(RequestError, match=f"{DARK} is a picture's id"):
+        made(model, "morph_images", start=DARK, end="dark")
+
+
+def test_a_reconstruction_numbers_the_labels_as_the_model_does(model: VAE):
+    split = pictures(6, 4)
+    turned = Images(split.pixels, 1 - split.labels, NAMES[::-1])
+    assert np.array_equal(model.reconstruct(turned), model.reconstruct(split))
 
 
 def test_unlabelled_colour_pictures_of_64_pixels():

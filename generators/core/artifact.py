@@ -190,7 +190,7 @@ def open_artifact(path: str | Path) -> Artifact:
         if path.suffix.lower() == Text.suffix:
             sidecar = path.with_name(path.name + ".json")
             notes = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
-            text = path.read_text(encoding="utf-8").removesuffix("\n")
+            text = path.read_bytes().decode("utf-8").removesuffix("\n")  # a carriage return stays one
             return Text(text, Provenance.from_json(notes) if notes else None)
         with Pillow.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

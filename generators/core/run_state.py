@@ -30,6 +30,7 @@ class RunState:
         self.stepper = stepper
         self.accelerator = accelerator
         self.identity = json.loads(json.dumps(identity, default=str))
+        self.minutes: float | None = None  # the time budget, so that a resume need not name it
         self.step = 0
         self.seconds = 0.0
         self.ema = self.weights(copy=True)
@@ -107,6 +108,7 @@ class RunState:
             tensors |= {f"optimizer/{name}/{key}": value for key, value in moments.items()}
         notes = {
             "identity": self.identity,
+            "minutes": self.minutes,
             "step": self.step,
             "seconds": self.seconds,
             "best_figures": self.best_figures,
@@ -127,11 +129,9 @@ class RunState:
         """Go on from a checkpoint. Raises `CheckpointError`."""
         from safetensors import SafetensorError, safe_open
 
-        if not path.is_file():
-            raise CheckpointError(f"There is no run to resume in {path.parent}; start it without --resume.")
+        notes = read_notes(path)
         try:
             with safe_open(path, framework="pt") as file:
-                notes = json.loads(file.metadata()["run"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 -- not a dict
             changed = sorted(
                 key
@@ -151,8 +151,24 @@ class RunState:
                 _match_layout(optimizer)
             self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
             self.best_figures = notes["best_figures"]
-        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{path} is damaged; start the run anew without --resume.") from error
+
+
+def read_notes(path: Path) -> dict[str, Any]:
+    """What a checkpoint's header says of its run, without reading the weights. Raises `CheckpointError`."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"There is no run to resume in {path.parent}; start it without --resume.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads(file.metadata()["run"])
+        minutes = notes.get("minutes")  # older checkpoints do not say
+        figures = {"seconds": float(notes["seconds"]), "minutes": None if minutes is None else float(minutes)}
+        return {**notes, **figures, "identity": dict(notes["identity"])}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged; start the run anew without --resume.") from error
 
 
 def _flatten(state: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

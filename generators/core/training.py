@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
-from generators.core.run_state import RunState
+from generators.core.run_state import RunState, read_notes
 
 if TYPE_CHECKING:
     import torch
@@ -69,9 +69,10 @@ Callback = Callable[[Event], None]
 class Run:
     """What one training run is, apart from the model.
 
-    minutes: wall-clock budget; steps: step budget; neither means 5 minutes, both is an error. folder: where the run
-    keeps its resumable checkpoint (None: nowhere). resume: go on from that checkpoint. precision: `bf16`, `fp32`, or
-    `auto` (bf16 where the device computes in it natively). cancel: set it to stop; the run is saved first.
+    minutes: wall-clock budget; steps: step budget; neither means 5 minutes (or, on resume, what the run was started
+    with), both is an error. folder: where the run keeps its resumable checkpoint (None: nowhere). resume: go on from
+    that checkpoint. precision: `bf16`, `fp32`, or `auto` (bf16 where the device computes in it natively). cancel: set
+    it to stop; the run is saved first.
     """
 
     seed: int = 0
@@ -206,17 +207,21 @@ def train(
     where there is no `validate`. `identity` (options, data hash) must be the same when the run is resumed.
 
     Raises `Cancelled` after saving when `run.cancel` was set or ctrl-C pressed; ValueError when the loss stops being
-    finite; `CheckpointError` when there is nothing to resume or it does not fit; OSError for a full disk.
+    finite, or the minutes given for a resume are spent already; `CheckpointError` when there is nothing to resume or it
+    does not fit; OSError for a full disk.
     """
     import torch
     from accelerate import Accelerator
 
+    if run.resume:
+        run = _resumed(run)
     accelerator = Accelerator()
     for name in stepper.modules:
         stepper.modules[name] = accelerator.prepare(stepper.modules[name])
     for name in stepper.optimizers:
         stepper.optimizers[name] = accelerator.prepare(stepper.optimizers[name])
     state = RunState(stepper, accelerator, {"seed": run.seed, "steps": run.steps, **(identity or {})})
+    state.minutes = None if run.steps is not None else run.minutes or DEFAULT_MINUTES
     if run.resume:
         assert run.folder is not None
         state.load(run.folder / CHECKPOINT)
@@ -267,6 +272,27 @@ def train(
     spent = f"{state.step:,} steps in {state.seconds:.0f} s"
     run.tell(run.event("note", state.step, state.seconds, figures=figures, message=f"Trained {spent}."))
     return Trained(state.step, state.seconds, {**figures, **state.best_figures})
+
+
+def _resumed(run: Run) -> Run:
+    """`run` with the budget that its checkpoint was started with, where it names none itself.
+
+    Raises `CheckpointError`, and ValueError where the minutes it names are spent. A run that has spent the minutes it
+    was started with is only finished by a resume (it was stopped after training), so naming the same ones is no error.
+    """
+    assert run.folder is not None
+    notes = read_notes(run.folder / CHECKPOINT)
+    minutes, steps = notes.get("minutes"), notes["identity"].get("steps")
+    if run.minutes is None and run.steps is None:
+        return replace(run, minutes=minutes, steps=steps)
+    spent = notes["seconds"] / 60
+    if run.minutes is not None and steps is None and run.minutes != minutes and spent >= run.minutes:
+        rest = f", or leave --minutes out to go on to {minutes:g}" if minutes and minutes > spent else ""
+        raise ValueError(
+            f"The run in {run.folder} has spent {spent:.3g} minutes already, so --minutes {run.minutes:g} leaves none: "
+            f"give more than that{rest}."
+        )
+    return run
 
 
 def _mixed(seed: int, index: int) -> int:

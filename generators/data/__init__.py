@@ -25,9 +25,9 @@ def load_all(source: str | Path, medium: str, **options: Any) -> Any:
     return _module(medium).load_all(source, **options)
 
 
-def sources() -> dict[str, str]:
-    """The packaged sources: name -> what it is, with the command that brings it."""
-    return {name: about for medium in _MODULES for name, about in _module(medium).SOURCES.items()}
+def sources() -> dict[str, dict[str, str]]:
+    """The packaged sources of each medium: name -> what it is, with the command that brings it."""
+    return {medium: dict(_module(medium).SOURCES) for medium in _MODULES}
 
 
 _MODULES = {"image": "images", "text": "text"}

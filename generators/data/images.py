@@ -11,9 +11,11 @@ import hashlib
 import importlib.util
 import io
 import json
+import lzma
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -45,12 +47,13 @@ def load(source: str | Path, val: str | Path | None = None, size: int | None = N
 
     size: side of the square that pictures are scaled to; none: as they are where all are squares of 28, 32 or 64,
     else the largest of these that is no larger than half of them. With `val`, all of `source` trains and all of `val`
-    validates. Fashion-MNIST keeps its official test part; its official training part is split 90/10 by hash; other
-    sources are split 80/10/10 by hash. Raises `DataError`.
+    validates, of a packaged source too unless it names a part (`fashion-mnist:train`). Fashion-MNIST keeps its
+    official test part; its official training part is split 90/10 by hash; other sources are split 80/10/10 by hash.
+    Raises `DataError`.
     """
     if val is not None:
-        train, origin = _read(source, size)
-        held, _ = _read(val, train.pixels.shape[1])
+        train, origin = _whole(source, size)
+        held, _ = _whole(val, train.pixels.shape[1])
         return Splits(train, _agree(held, train, val), None, origin)
     splits = _splits(source, size)
     if not len(splits.train) or not len(splits.val):
@@ -78,6 +81,17 @@ def fit(images: Images, size: int, colour: bool) -> Images:
     elif not colour and pixels.ndim == 4:
         pixels = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in pixels])
     return replace(images, pixels=pixels)
+
+
+def _whole(source: str | Path, size: int | None) -> tuple[Images, Source]:
+    """Everything `source` holds: all of a packaged source too, unless it names a part."""
+    named = packaged(source, SOURCES)
+    if named is None or named[1]:
+        return _read(source, size)
+    splits = _splits(named[0], size)
+    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    pixels, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pixels", "labels"))
+    return Images(pixels, labels, splits.train.names), splits.source
 
 
 def _read(source: str | Path, size: int | None) -> tuple[Images, Source]:
@@ -169,7 +183,7 @@ def _idx(path: Path) -> NDArray[np.uint8]:
             raise ValueError("no idx header of unsigned bytes")
         shape = np.frombuffer(data, ">u4", dimensions, 4).astype(int)
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); install dataset-fashion-mnist again.") from error
 
 
@@ -284,7 +298,7 @@ def _zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
                 if len(data) > MAX_FILE_BYTES:
                     raise DataError(f"{entry.filename} in {path} is larger than {MAX_FILE_BYTES // 10**6} MB unpacked.")
                 yield PurePosixPath(entry.filename).relative_to(shared), data
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
         raise DataError(f"{path} cannot be unpacked ({error}); pack it anew, without a password.") from error
 
 
