@@ -37,7 +37,7 @@ lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
 PEERS := .venv/peers
 BENCHES := "images.py --pythae $(PEERS)" markov.py routing.py latency.py valid_calls.py
 bench: setup-test ## measure: models against rivals, routing, latency, validity of tool calls
-	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) pythae
+	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) scipy cloudpickle pythae
 	@missed=; for bench in $(BENCHES); do echo "== tests/bench/$$bench"; \
 	  $(BIN)/python tests/bench/$$bench || missed="$$missed $${bench%% *}"; done; \
 	[ -z "$$missed" ] || { echo "below their targets or failed:$$missed"; exit 1; }

@@ -253,7 +253,7 @@ class ChatArtwright(BaseChatModel):
             metadata["confidences"] = confidences
         if talk:
             stops = _stops(stop if stop is not None else self.stop)
-            recent = turns[-prompting.PLAIN_TALK_TURNS :]
+            recent = prompting.as_talk(turns)[-prompting.PLAIN_TALK_TURNS :]
             session = engine.session(
                 _fitting(engine, recent, lambda part: prompting.plain_prompt(part, system)), False, outcome
             )

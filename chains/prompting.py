@@ -123,6 +123,21 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], syste
     return [*segments, Segment("<|im_start|>assistant\n", control=True)]
 
 
+def as_talk(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns as plain talk sees them: without the earlier requests that tools have answered.
+
+    A model this small repeats what tools told, ids and all, instead of talking.
+    """
+    exchanges: list[list[Turn]] = [[]]
+    for turn in turns:
+        if turn.role == "user":
+            exchanges.append([])
+        exchanges[-1].append(turn)
+    *earlier, latest = exchanges
+    kept = [exchange for exchange in earlier if not any(turn.calls or turn.role == "tool" for turn in exchange)]
+    return [turn for exchange in [*kept, latest] for turn in exchange]
+
+
 def plain_prompt(turns: Sequence[Turn], system: str = "") -> list[Segment]:
     """The prompt of plain talk, without tools: what a model that was never taught this format also understands."""
     segments = _message("system", system or PLAIN_SYSTEM)

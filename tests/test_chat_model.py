@@ -22,7 +22,7 @@ from chains.chat_model import ChatArtwright, chat_model
 from chains.choice import Candidate, candidates, choose
 from chains.engine import Engine, Outcome, load_engine
 from chains.messages import to_turns
-from chains.prompting import Turn, plain_prompt, tool_prompt
+from chains.prompting import Turn, as_talk, plain_prompt, tool_prompt
 from chains.schemas import describe
 from chains.watch import watching
 from chains.weights import base_sha256, embedded_base, quiet
@@ -208,6 +208,20 @@ def test_usage_counts_the_prompt(llm: ChatArtwright) -> None:
     assert reply.usage_metadata["input_tokens"] == len(prompting.encode(llm.engine.tokenizer, prompt))
     assert 1 <= reply.usage_metadata["output_tokens"] <= 16
     assert reply.response_metadata["finish_reason"] in ("stop", "length")
+
+
+def test_plain_talk_leaves_out_what_tools_have_answered():
+    call = (("generate_image", {"subject": "bag"}),)
+    hello = [Turn("user", "hi"), Turn("assistant", "Hello!")]
+    drawn = [
+        Turn("user", "draw a bag"),
+        Turn("assistant", calls=call),
+        Turn("tool", "Drew a bag.", name="generate_image"),
+        Turn("assistant", "Drew a bag."),
+    ]
+    assert as_talk([*hello, *drawn, Turn("user", "thanks")]) == [*hello, Turn("user", "thanks")]
+    assert as_talk([*hello, *drawn[:3]]) == [*hello, *drawn[:3]]  # the answer is to be given now
+    assert as_talk(drawn[1:]) == drawn[1:]
 
 
 def test_stop_and_max_tokens(llm: ChatArtwright) -> None:

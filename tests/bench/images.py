@@ -4,7 +4,7 @@
 
 pythae is not a dependency. Where it is missing, install it beside this project's packages, not among them:
 
-    pip install --no-deps --target /tmp/pythae pythae
+    pip install --no-deps --target /tmp/pythae pythae cloudpickle scipy
     python tests/bench/images.py --pythae /tmp/pythae
 
 Both train on the same pictures and are measured on the same 10,000 test pictures: the one-sample negative ELBO (BCE,
@@ -113,10 +113,14 @@ def main() -> int:
     if options.pythae:
         sys.path.append(str(options.pythae))
     try:
-        import pythae  # noqa: F401
+        import pythae.models  # noqa: F401
     except ImportError as error:
-        print(f"pythae is not here ({error}); get it with: pip install --no-deps --target /tmp/pythae pythae\n"
-              "and run: python tests/bench/images.py --pythae /tmp/pythae", file=sys.stderr)  # fmt: skip
+        print(
+            f"pythae is not here ({error}); get it with:\n"
+            "    pip install --no-deps --target /tmp/pythae pythae cloudpickle scipy\n"
+            "and run: python tests/bench/images.py --pythae /tmp/pythae",
+            file=sys.stderr,
+        )
         return 2
     splits = load("fashion-mnist")
     judge = _judge(splits)
