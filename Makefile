@@ -35,9 +35,13 @@ lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
 	$(BIN)/mypy
 
 PEERS := .venv/peers
-BENCHES := "images.py --pythae $(PEERS)" markov.py routing.py latency.py valid_calls.py
-bench: setup-test ## measure: models against rivals, routing, latency, validity of tool calls
-	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) scipy cloudpickle pythae
+BFCL := .venv/bfcl
+BENCHES := routing.py latency.py abilities.py valid_calls.py calibration.py injections.py "bfcl.py --data $(BFCL)" \
+  "images.py --pythae $(PEERS)" markov.py
+bench: setup-test ## measure: routing, latency, tool calling, models against rivals; names what misses its target
+	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) scipy cloudpickle pythae || true
+	@ls $(BFCL)/bfcl_eval-*.whl >/dev/null 2>&1 || \
+	  $(BIN)/python -m pip download -q --no-deps --only-binary :all: --dest $(BFCL) bfcl-eval==2026.3.23 || true
 	@missed=; for bench in $(BENCHES); do echo "== tests/bench/$$bench"; \
 	  $(BIN)/python tests/bench/$$bench || missed="$$missed $${bench%% *}"; done; \
 	[ -z "$$missed" ] || { echo "below their targets or failed:$$missed"; exit 1; }

@@ -159,6 +159,28 @@ def regenerate(
 
 
 @cli.command()
+def tale(
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="What its pictures show, such as sneaker.")],
+    out: Annotated[Path, typer.Option(metavar="F.html", help="The page to write.")],
+    pages: Annotated[int, typer.Option(min=1, max=24, help="How many pictures, each with a verse.")] = 3,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="The seed; default: drawn now.")] = None,
+) -> None:
+    """An illustrated tale on one HTML page: a name, verses and pictures by the trained models."""
+    commands.tale(subject, out, pages, seed)
+
+
+@cli.command()
+def mcp(
+    http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP on 127.0.0.1 instead of stdio.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help=f"Port of --http; default: {commands.MCP_PORT}.")
+    ] = None,
+) -> None:
+    """The tools as an MCP server, for MCP clients on this computer: over stdio, or --http."""
+    commands.mcp(http, port)
+
+
+@cli.command()
 def doctor(llm: Llm = "embedded") -> None:
     """What is installed, which LLM and device are used, what is missing and how to get it."""
     commands.doctor(llm)
@@ -167,6 +189,15 @@ def doctor(llm: Llm = "embedded") -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The console command; returns the exit code. A person's mistake is one line on stderr and exit code 2."""
     warnings.formatwarning = _one_line
+    code = _run(arguments)
+    if commands.left_behind():  # its threads cannot be interrupted, and Python would wait for them
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["app", *arguments]

@@ -15,13 +15,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chains.agent import agent, route, talk
     from chains.chat_model import chat_model
+    from chains.pipelines import contest, illustrated_tale, variations
     from chains.tools import generator_tool, make, tools
 
-__all__ = ["agent", "chat_model", "generator_tool", "make", "route", "talk", "tools"]
+__all__ = [
+    "agent",
+    "chat_model",
+    "contest",
+    "generator_tool",
+    "illustrated_tale",
+    "make",
+    "route",
+    "talk",
+    "tools",
+    "variations",
+]
 
 _HOMES = {
     "agent": "chains.agent", "route": "chains.agent", "talk": "chains.agent", "chat_model": "chains.chat_model",
     "generator_tool": "chains.tools", "make": "chains.tools", "tools": "chains.tools",
+    "contest": "chains.pipelines", "illustrated_tale": "chains.pipelines", "variations": "chains.pipelines",
 }  # fmt: skip
 
 

@@ -5,8 +5,9 @@
 
 With tools bound, the model first decides: each tool's name and "no tool" are compared by likelihood, and the decision
 stands with its probabilities in `response_metadata["choice"]`. Arguments are then written under the tool's grammar, so
-they are always valid; they are never cut off by `max_tokens`, which bounds plain talk. Plain talk comes from the model
-without its adapter. In bfloat16 a warm cache may change a near-tie; in float32 it changes nothing.
+they are always valid; they are never cut off by `max_tokens`, which bounds text. Plain talk comes from the model
+without its adapter, the reply to a tool's result with it, if it was taught that. Other models call tools as their own
+chat template says (`chains.native`). In bfloat16 a warm cache may change a near-tie; in float32 it changes nothing.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, model_validator
 
-from chains import prompting, served
+from chains import served
 from chains.grammar import Tool, compile_tools
+from chains.lora import taught
 from chains.messages import to_turns
+from chains.turn import Request, take
 from chains.weights import embedded_base, embedded_gguf, hub_folder
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def chat_model(spec: str | None = None, **options: Any) -> BaseChatModel:
     `embedded`. `options` go to the model's constructor. Raises ValueError, saying the fix, for anything else.
     """
     spec = spec or os.environ.get("ARTWRIGHT_LLM") or "embedded"
-    if spec == "embedded" or Path(spec).expanduser().is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+    if spec == _local(spec):
         return ChatArtwright(**{"model": spec, **options})
     provider, colon, name = spec.partition(":")
     if not colon or not provider or not name:
@@ -65,10 +68,7 @@ def chat_model(spec: str | None = None, **options: Any) -> BaseChatModel:
 
             endpoint: Any = HuggingFaceEndpoint
             return ChatHuggingFace(llm=endpoint(repo_id=name), **options)
-        from langchain.chat_models import init_chat_model
-
-        model: BaseChatModel = init_chat_model(spec, **options)
-        return model
+        return served.make(spec, options)
     except ImportError as error:
         raise ValueError(f"{spec!r} needs another package: {error}") from error
     except Exception as error:  # each provider raises its own; all mean that this spec does not work here
@@ -82,8 +82,10 @@ class ChatArtwright(BaseChatModel):
     `alternatives`: the three likeliest, with tools bound), `confidences` (one a call) and `finish_reason`.
     """
 
-    model: str = Field(default="embedded", alias="model_name")
-    """`embedded`, a folder with safetensors and tokenizer, or a Hugging Face id."""
+    model: str = Field(default_factory=lambda: _local(os.environ.get("ARTWRIGHT_LLM", "")), alias="model_name")
+    """`embedded`, a folder with safetensors and tokenizer, or a Hugging Face id; by default $ARTWRIGHT_LLM if it is one
+    of these, else `embedded`. Calls are written as the model's own chat template writes them; where that knows no
+    tools, or with an adapter, in our own format, for which the model must know ChatML."""
     adapter: str | None = "auto"
     """Folder of a LoRA adapter for tool calls; `auto` is Artwright's own with `embedded`, none otherwise."""
     dtype: Literal["bfloat16", "float32"] | None = None
@@ -119,16 +121,17 @@ class ChatArtwright(BaseChatModel):
         """The loaded model, shared by all ChatArtwright of the same weights in this process."""
         from chains.engine import load_engine
 
+        return load_engine(*self._folders(), self.dtype, self.device)
+
+    def _folders(self) -> tuple[Path, Path | None]:
+        """Where the weights lie, and the adapter if there is one."""
         adapter = Path(str(self.adapter)).expanduser() if self.adapter not in (None, "auto") else None
         if self.model == "embedded":
-            folder = embedded_base()
             if self.adapter == "auto" and (SHIPPED_ADAPTER / "adapter_config.json").is_file():
                 adapter = SHIPPED_ADAPTER
-        elif Path(self.model).expanduser().is_dir():
-            folder = Path(self.model).expanduser()
-        else:
-            folder = hub_folder(self.model)
-        return load_engine(folder, adapter, self.dtype, self.device)
+            return embedded_base(), adapter
+        folder = Path(self.model).expanduser()
+        return (folder if folder.is_dir() else hub_folder(self.model)), adapter
 
     def bind_tools(
         self,
@@ -201,11 +204,25 @@ class ChatArtwright(BaseChatModel):
         temperature: float | None = None,
         max_tokens: int | None = None,
         seed: int | None = None,
+        model: str | None = None,
+        may_ask: bool = False,
+        plain_talk: bool = True,
         **_: Any,
     ) -> Iterator[AIMessageChunk]:
-        """One turn, as message chunks; the last one carries metadata and usage."""
-        from chains.engine import Call, Outcome, Sampler
+        """One turn, as message chunks; the last one carries metadata and usage.
 
+        The agent's two switches: with `may_ask`, a choice below the adapter's threshold ends the turn, its
+        `finish_reason` "unsure"; without `plain_talk`, the choice of no tool does.
+        """
+        from chains.engine import Call, Decision, Outcome, Sampler
+
+        if model and model != self.model:
+            settings = {**self._identifying_params, "device": self.device, "model": model, "adapter": "auto"}
+            yield from type(self)(**settings)._chunks(
+                messages, stop, tools=tools, tool_choice=tool_choice, parallel_tool_calls=parallel_tool_calls,
+                temperature=temperature, max_tokens=max_tokens, seed=seed, may_ask=may_ask, plain_talk=plain_talk,
+            )  # fmt: skip
+            return
         compiled = _compiled(tools or ())
         choice = _choice(tool_choice, [tool.name for tool in compiled])
         limit = self.max_tokens if max_tokens is None else max_tokens
@@ -215,50 +232,37 @@ class ChatArtwright(BaseChatModel):
         system, turns = to_turns(messages)
         if not turns:
             raise ValueError("there is nothing to answer; give at least one message besides the system's")
-        engine = self.engine
-        sampler = Sampler(heat, self.seed if seed is None else seed)
+        single = parallel_tool_calls is False or choice not in ("auto", "any", "none")
+        request = Request(
+            turns, system, compiled, choice,
+            max_calls=1 if single else self.max_calls,
+            limit=limit,
+            stops=_stops(stop if stop is not None else self.stop),
+            replies="replies" in taught(self._folders()[1]),
+            may_ask=may_ask,
+            plain_talk=plain_talk,
+        )  # fmt: skip
         outcome = Outcome()
         metadata: dict[str, Any] = {"model_name": self.model, "model_provider": "artwright"}
         ident = f"lc_run-{uuid.uuid4()}"
-
         confidences: list[float] = []
-        talk = not compiled or choice == "none"
-        if not talk:
-            named = [tool for tool in compiled if tool.name == choice]
-            descriptions = [tool.description for tool in compiled]
-            session = engine.session(
-                _fitting(engine, turns, lambda part: prompting.tool_prompt(descriptions, part, system)), True, outcome
-            )
-            events = engine.calls(
-                session,
-                named or compiled,
-                sampler,
-                outcome,
-                must_call=choice != "auto",
-                max_calls=1 if named or parallel_tool_calls is False else self.max_calls,
-            )
-            for event in events:
-                if isinstance(event, Call):
-                    call_id = f"call_{uuid.uuid4().hex[:24]}"
-                    call = tool_call_chunk(name=event.name, args=event.arguments, id=call_id, index=len(confidences))
-                    confidences.append(event.confidence)
-                    yield AIMessageChunk(content="", id=ident, tool_call_chunks=[call])
-                else:
-                    talk = event.name == prompting.NO_TOOL
-                    metadata["choice"] = {
-                        "name": event.name,
-                        "confidence": event.confidence,
-                        "alternatives": [[name, p] for name, p in event.ranking[:3]],
-                    }
+        for event in take(self.engine, request, Sampler(heat, self.seed if seed is None else seed), outcome):
+            if isinstance(event, str):
+                yield AIMessageChunk(content=event, id=ident)
+            elif isinstance(event, Decision):
+                metadata["choice"] = {
+                    "name": event.name,
+                    "confidence": event.confidence,
+                    "alternatives": [[name, p] for name, p in event.ranking[:3]],
+                }
+            else:
+                assert isinstance(event, Call)
+                call_id = f"call_{uuid.uuid4().hex[:24]}"
+                call = tool_call_chunk(name=event.name, args=event.arguments, id=call_id, index=len(confidences))
+                confidences.append(event.confidence)
+                yield AIMessageChunk(content="", id=ident, tool_call_chunks=[call])
+        if request.offered:
             metadata["confidences"] = confidences
-        if talk:
-            stops = _stops(stop if stop is not None else self.stop)
-            recent = prompting.as_talk(turns)[-prompting.PLAIN_TALK_TURNS :]
-            session = engine.session(
-                _fitting(engine, recent, lambda part: prompting.plain_prompt(part, system)), False, outcome
-            )
-            for text in engine.talk(session, sampler, limit, stops, outcome):
-                yield AIMessageChunk(content=text, id=ident)
         metadata["finish_reason"] = outcome.finish
         yield AIMessageChunk(
             content="",
@@ -285,6 +289,12 @@ class ChatArtwright(BaseChatModel):
         return params
 
 
+def _local(spec: str) -> str:
+    """`spec` if it names a model that runs in this process, else `embedded`."""
+    is_local = spec and (Path(spec).expanduser().is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", spec))
+    return spec if is_local else "embedded"
+
+
 def _choice(choice: str | bool | Mapping[str, Any] | None, names: Sequence[str]) -> str:
     """A tool choice in any of its forms as "auto", "any", "none" or a tool's name."""
     if isinstance(choice, Mapping):
@@ -306,21 +316,6 @@ def _compiled(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 def _stops(stop: Sequence[str] | str | None) -> list[str]:
     return [part for part in ([stop] if isinstance(stop, str) else stop or ()) if part]
-
-
-def _fitting(
-    engine: Engine,
-    turns: Sequence[prompting.Turn],
-    build: Callable[[Sequence[prompting.Turn]], list[prompting.Segment]],
-) -> list[prompting.Segment]:
-    """The prompt of as many of the latest turns as the model can read and still has room to answer."""
-    room = engine.context * 3 // 4
-    while True:
-        segments = build(turns)
-        later = next((i for i in range(1, len(turns)) if turns[i].role == "user"), None)
-        if later is None or len(prompting.encode(engine.tokenizer, segments)) <= room:
-            return segments
-        turns = turns[later:]
 
 
 def _usage(outcome: Outcome) -> UsageMetadata:

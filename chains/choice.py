@@ -101,7 +101,7 @@ def choose(writer: Writer, options: Sequence[Candidate], tail: Callable[[str], S
 
 def _path(after: torch.Tensor, option: Candidate) -> float:
     """Probability of the tokens after the first, then of an end, from the logits `after` (n, V) the n tokens."""
-    log_p = after.log_softmax(-1)
+    log_p = after[: len(option.tokens)].log_softmax(-1)
     p = sum(float(log_p[i, token]) for i, token in enumerate(option.tokens[1:]))
     if option.ends:
         p += float(log_p[len(option.tokens) - 1, list(option.ends)].logsumexp(-1))

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SAMPLES",
+    "MCP_PORT",
     "NAMES",
     "Interrupted",
     "Training",
@@ -34,16 +36,21 @@ __all__ = [
     "chat",
     "doctor",
     "generate",
+    "left_behind",
+    "mcp",
     "regenerate",
     "route",
     "sample",
     "score",
     "show",
+    "tale",
     "train",
 ]
 
-NAMES = ("app", "chat", "route", "list", "generate", "train", "score", "sample", "regenerate", "doctor")
+NAMES = ("app", "chat", "route", "list", "generate", "train", "score", "sample", "regenerate", "tale", "mcp", "doctor")
 MAX_SAMPLES = 100_000
+MCP_PORT = 7861
+GRACE_S = 1.0  # for a turn to end before it is left behind
 IMAGE_ARGUMENTS = ("image", "start", "end")  # may be a path on the command line
 
 
@@ -299,6 +306,40 @@ def regenerate(path: Path) -> int:
         return 1
     print(f"{path} is the same when it is made again.")
     return 0
+
+
+def tale(subject: str, out: Path, pages: int, seed: int | None) -> None:
+    """Write an illustrated tale to `out`, one HTML page, and print its path."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {out} must end in .html.")
+    _folder(out.parent)
+    from chains.pipelines import illustrated_tale
+
+    with _busy("writing the tale"):
+        made = illustrated_tale().invoke({"subject": subject, "pages": pages, "seed": seed})
+    print(made.write(out))
+
+
+def mcp(http: bool, port: int | None) -> None:
+    """Serve the tools to MCP clients until they leave (stdio) or the person interrupts (HTTP)."""
+    if port is not None and not http:
+        raise ValueError(f"--port {port} is the port of --http; add --http, or leave --port out.")
+    from chains.mcp_server import serve_http, serve_stdio
+
+    if http:
+        serve_http(MCP_PORT if port is None else port, lambda url: print(f"MCP server at {url}", file=sys.stderr))
+        return
+    if sys.stdin.isatty():
+        print("An MCP client starts this command and talks to it here; Ctrl-C ends it.", file=sys.stderr)
+    serve_stdio()
+
+
+def left_behind() -> bool:
+    """Whether a turn of the chat goes on that nobody waits for any more, since its LLM's server hangs."""
+    turns = [thread for thread in threading.enumerate() if thread.name == "artwright-turn"]
+    for thread in turns:
+        thread.join(GRACE_S)
+    return any(thread.is_alive() for thread in turns)
 
 
 def doctor(llm: str) -> None:

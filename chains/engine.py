@@ -1,15 +1,15 @@
 """The in-process LLM: weights, prefix cache, and turns of a conversation written token by token.
 
 Unusual here: two sets of weights share one engine, the base for plain talk and the base with its LoRA adapter merged
-for tool calls; tokens the grammar forces wait and go through the model with the next one that is sampled; and the
-cache of a constant prefix is shared, since growing a key-value cache makes new tensors and leaves the old ones whole.
+for tool calls; tokens the grammar forces wait and go through the model with the next one that is sampled, together
+with a guess how the call goes on (`chains.drafting`); and a turn begins with a copy of the cache that an earlier turn
+left of its constant prefix. Llama-shaped models go through `chains.llama`, all others through transformers.
 
 No lock is held while a turn is suspended, so a turn may be advanced from any thread and dropped at any token.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections import OrderedDict
@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chains import prompting, watch
+from chains import calibration, prompting, watch
 from chains.choice import Candidate, candidates, choose
+from chains.drafting import Drafter, write
 from chains.grammar import Arguments, Tool, Vocabulary
+from chains.llama import KeyValues, Llama, is_llama
 from chains.lora import merged
+from chains.native import Native
 from chains.session import Session
 from chains.weights import embedded_base, quiet
 
@@ -35,6 +38,7 @@ CALL_TOKENS = 768  # after which the arguments of one call are brought to an end
 SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
 REPETITION_PENALTY = 1.05  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
 REPEATED_WORDS = 5  # tokens in a row that plain talk never writes twice
+REPEATED_COPY = 20  # the same for text that copies, where a long number may hold many like digits
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Outcome:
     cached: int = 0
     written: int = 0
     finish: str = "stop"  # or "length", "tool_calls"
+    ended_by: int | None = None  # the token that ended plain talk, if one did
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,15 @@ class Sampler:
 
 
 @dataclass
+class _Opening:
+    """The arguments of one candidate: what the grammar forces at their beginning, and a guess how they go on."""
+
+    arguments: Arguments
+    forced: list[int]
+    draft: list[int]
+
+
+@dataclass
 class _Slot:
     tokens: list[int]
     cache: Any
@@ -123,10 +137,20 @@ class Engine:
         self._tuned = self._base
         if adapter is not None:
             self._tuned = merged(self._base, folder, adapter)
-        self.start, self.end = (self._control(mark) for mark in ("<|im_start|>", "<|im_end|>"))
+        self.calibration = calibration.read(adapter)
+        self._llamas: dict[bool, Llama] = {}  # by `tuned`; empty where only transformers can compute the model
+        if is_llama(self._base):
+            base_llama = Llama(self._base)
+            self._llamas = {False: base_llama, True: Llama(self._tuned) if adapter is not None else base_llama}
+        self.native = Native.of(self.tokenizer) if adapter is None else None  # an adapter is taught our own format
+        if self.native:
+            self.start = self.end = self.native.end
+        else:
+            self.start, self.end = (self._control(mark) for mark in ("<|im_start|>", "<|im_end|>"))
         self.size = int(base.get_output_embeddings().weight.shape[0])
         self.context = int(getattr(base.config, "max_position_embeddings", 4096))
-        self._special = sorted({*self.tokenizer.all_special_ids, self.start, self.end})
+        stops = self.native.stops if self.native else ()
+        self._special = sorted({*self.tokenizer.all_special_ids, self.start, self.end, *stops})
         self._vocabulary: Vocabulary | None = None
         self._slots: OrderedDict[tuple[bool, tuple[int, ...]], _Slot] = OrderedDict()
         self._lock = threading.Lock()
@@ -157,16 +181,31 @@ class Engine:
         return Session(self, tuned, key, tokens, shared, slot.cache if slot and shared else None)
 
     def talk(
-        self, session: Session, sampler: Sampler, max_tokens: int, stops: Sequence[str], outcome: Outcome
+        self,
+        session: Session,
+        sampler: Sampler,
+        max_tokens: int,
+        stops: Sequence[str],
+        outcome: Outcome,
+        copies: bool = False,
     ) -> Iterator[str]:
-        """Plain text in pieces, until the model ends it, one of `stops` would come, or `max_tokens` are written."""
+        """Plain text in pieces, until the model ends it, one of `stops` would come, or `max_tokens` are written.
+
+        Text that `copies` (a number out of a tool's result, say) repeats itself at no cost, within limits.
+        """
         try:
-            yield from self._talk(session, sampler, max_tokens, stops, outcome)
+            yield from self._talk(session, sampler, max_tokens, stops, outcome, copies)
         finally:
             session.keep()
 
     def _talk(
-        self, session: Session, sampler: Sampler, max_tokens: int, stops: Sequence[str], outcome: Outcome
+        self,
+        session: Session,
+        sampler: Sampler,
+        max_tokens: int,
+        stops: Sequence[str],
+        outcome: Outcome,
+        copies: bool,
     ) -> Iterator[str]:
         import torch
 
@@ -175,16 +214,18 @@ class Engine:
         for _ in range(min(max_tokens, self.context - len(session))):
             logits = session.logits()[0]  # (V,)
             if written:
-                seen = torch.tensor(sorted(set(written)))
-                logits[seen] = torch.where(
-                    logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
-                )
-                logits[_repeating(written)] = -math.inf
+                if not copies:
+                    seen = torch.tensor(sorted(set(written)))
+                    logits[seen] = torch.where(
+                        logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
+                    )
+                logits[_repeating(written, REPEATED_COPY if copies else REPEATED_WORDS)] = -math.inf
             else:
                 logits[self._special] = -math.inf  # an answer is never empty
             token = sampler.pick(logits)
             outcome.written += 1
             if token in self._special:
+                outcome.ended_by = token
                 break
             written.append(token)
             session.push([token])
@@ -218,32 +259,37 @@ class Engine:
     ) -> Iterator[Decision | Call]:
         """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`."""
         by_name = {tool.name: tool for tool in tools}
+        said = self.tokenizer.decode(session.said())
+        drafter = None if sampler.temperature else Drafter(self.tokenizer, self.vocabulary, said)
         before: Call | None = None
         for i in range(max_calls):
-            ready: dict[str, tuple[Arguments, list[int]]] = {}
+            ready: dict[str, _Opening] = {}
 
-            def tail(name: str, ready: dict[str, tuple[Arguments, list[int]]] = ready) -> list[int]:
+            def tail(name: str, ready: dict[str, _Opening] = ready) -> list[int]:
                 if name == prompting.NO_TOOL:
                     return []
                 if name not in ready:
                     arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS)
-                    ready[name] = (arguments, arguments.forced())
-                return ready[name][1]
+                    forced = arguments.forced()
+                    room = self.context - len(session)
+                    ready[name] = _Opening(arguments, forced, drafter.draft(arguments, room) if drafter else [])
+                return ready[name].forced + ready[name].draft
 
             choice = choose(session, self._candidates(list(by_name), plain=i == 0 and not must_call), tail)
-            name = choice.candidate.name
+            name, ranking = choice.candidate.name, self.calibration.of(choice.ranking)
             if i == 0:
-                yield Decision(name, choice.confidence, choice.ranking)
+                yield Decision(name, ranking[0][1], ranking)
                 if name == prompting.NO_TOOL:
                     session.keep()
                     return
             if not choice.written:
                 session.push([*choice.candidate.tokens, *tail(name)])
-            outcome.written += len(choice.candidate.tokens) + len(tail(name))
+            tail(name)
+            arguments = ready[name].arguments
+            outcome.written += len(choice.candidate.tokens) + len(ready[name].forced)
             outcome.finish = "tool_calls"
-            arguments = ready[name][0]
-            self._write(session, arguments, sampler, outcome)
-            call = Call(name, by_name[name].given(arguments.text), choice.confidence)
+            outcome.written += write(session, arguments, ready[name].draft, drafter, sampler.pick, self.context)
+            call = Call(name, by_name[name].given(arguments.text), ranking[0][1])
             if call.name == (before and before.name) and call.arguments == (before and before.arguments):
                 break  # the same call again, word for word, is a loop
             yield call
@@ -257,15 +303,6 @@ class Engine:
             session.push([self._newline])
             outcome.written += 1
         session.keep()
-
-    def _write(self, session: Session, arguments: Arguments, sampler: Sampler, outcome: Outcome) -> None:
-        while not arguments.done:
-            tokens = arguments.accept(sampler.pick(session.logits()[0], arguments.allowed()))
-            session.push(tokens)
-            outcome.written += len(tokens)
-            if len(session) > self.context:
-                raise ValueError(f"no room for a call within {self.context} tokens; shorten the conversation")
-        json.loads(arguments.text)  # cheap, and nothing that is not JSON leaves here
 
     def _candidates(self, names: list[str], *, plain: bool) -> list[Candidate]:
         everything = [*names, prompting.NO_TOOL] if plain else names
@@ -294,9 +331,27 @@ class Engine:
         model = self._tuned if tuned else self._base
         ids = torch.tensor([list(tokens)], device=self.device)  # (1, T)
         with self._lock, torch.inference_mode():
-            logits = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last, **more).logits
-        own: torch.Tensor = logits[0].float().cpu().clone()  # (last, V); made outside inference mode, may be changed
+            if isinstance(cache, KeyValues):
+                tree = (more["attention_mask"][0, 0], more["position_ids"][0]) if more else ()
+                logits = self._llamas[tuned].forward(ids[0], cache, last, *tree)
+            else:
+                logits = model(
+                    input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last, **more
+                ).logits[0]
+        own: torch.Tensor = logits.float().cpu().clone()  # (last, V); made outside inference mode, may be changed
         return own
+
+    def cache(self, tuned: bool, earlier: Any, shared: int) -> Any:
+        """A key-value cache for `forward` that holds the first `shared` positions of `earlier`, which stays whole."""
+        if self._llamas:
+            return earlier.copy(shared) if earlier is not None else self._llamas[tuned].empty()
+        from transformers import DynamicCache
+
+        fresh = DynamicCache()
+        if earlier is not None:
+            for i, layer in enumerate(earlier.layers):  # (1, heads, T, width)
+                fresh.update(layer.keys[..., :shared, :], layer.values[..., :shared, :], i)
+        return fresh
 
     def keep(self, key: tuple[bool, tuple[int, ...]], tokens: list[int], cache: Any) -> None:
         """Remember what was computed for a prompt, by its constant beginning `key`."""
@@ -337,9 +392,9 @@ def _overlap(text: str, stop: str) -> int:
     return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
 
 
-def _repeating(written: list[int]) -> list[int]:
-    """Tokens that would repeat REPEATED_WORDS tokens in a row."""
-    n = REPEATED_WORDS - 1
+def _repeating(written: list[int], words: int) -> list[int]:
+    """Tokens that would repeat `words` tokens in a row."""
+    n = words - 1
     if len(written) <= n:
         return []
     tail = written[-n:]

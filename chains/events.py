@@ -14,9 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the person said, in a conversation that comes back; no event of a running turn."""
+    """What the person said, in a conversation that comes back; no event of a running turn.
+
+    `request` is its id, `tool` what the person chose for it, if anything; `is_open` where it was never answered to the
+    end, since the app was killed or the turn stopped.
+    """
 
     text: str
+    request: str = field(default="", compare=False)
+    tool: str = ""
+    is_open: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,26 @@ class Choice:
     """The LLM decided to call `tool` with `args`.
 
     `confidence` (0 to 1) is its share among all tools and plain talk; `alternatives` are the runners-up with theirs.
+    `request` is the id of what it answers.
     """
 
     tool: str
     args: dict[str, Any]
     confidence: float | None = None
     alternatives: tuple[tuple[str, float], ...] = ()
+    request: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Question:
+    """The LLM is not sure enough and asks; `options` are the readings, each a tool (or `no tool`) in plain words.
+
+    `request` is the id of what it answers.
+    """
+
+    text: str
+    options: tuple[tuple[str, str], ...]
+    request: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -71,4 +92,4 @@ class Reply:
     text: str
 
 
-Event = Choice | Progress | Made | Word | Failed | Reply
+Event = Choice | Question | Progress | Made | Word | Failed | Reply

@@ -11,6 +11,7 @@ boolean, null, enum, const, anyOf, oneOf of distinct types, `$ref` into `$defs`,
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -61,10 +62,12 @@ class Tool:
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
 
-def compile_tool(tool: Mapping[str, Any]) -> Tool:
+def compile_tool(tool: Mapping[str, Any], style: tuple[str, str, str] | None = None) -> Tool:
     """Check an OpenAI-style tool (`{"type": "function", "function": {...}}` or the inner part) and build its grammar.
 
-    Raises ValueError naming the tool and the keyword that cannot be enforced.
+    `style` is another model's way of writing the arguments: what stands before them, and between items and after keys
+    of their JSON; optional arguments may then be left out. Raises ValueError naming the tool and the keyword that
+    cannot be enforced.
     """
     from llguidance import LLMatcher
 
@@ -80,9 +83,10 @@ def compile_tool(tool: Mapping[str, Any]) -> Tool:
         raise ValueError(f"tool {name}: the arguments must be one object, not {schema.get('type')!r}")
     if _UNWRITABLE.search(json.dumps(narrowed, ensure_ascii=False)):
         raise ValueError(f"tool {name}: its schema names a control character; only line breaks and tabs can be written")
-    optional = _spell_out(narrowed)
-    narrowed["x-guidance"] = _JSON_OPTIONS
-    grammar = f'start: " " args\nargs: %json {json.dumps(narrowed)}\n'
+    optional = frozenset() if style else _spell_out(narrowed)
+    start, item, key = style or (" ", ",", ":")
+    narrowed["x-guidance"] = {**_JSON_OPTIONS, "item_separator": item, "key_separator": key}
+    grammar = f"start: {json.dumps(start)} args\nargs: %json {json.dumps(narrowed)}\n"
     error = LLMatcher.validate_grammar(grammar)
     if error and not error.startswith("WARNING"):
         raise ValueError(f"tool {name}: its schema cannot be enforced: {' '.join(error.split())[:300]}")
@@ -242,7 +246,7 @@ class Vocabulary:
         self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
         self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
         self.quoted = np.array([text[:1] == b'"' for text in self.bytes])  # (V,) begins with a quote
-        self.null = self.bytes.index(b"null")
+        self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
         self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
 
 
@@ -268,13 +272,30 @@ class Arguments:
         self._number = bytearray()
 
     @property
+    def schema(self) -> Mapping[str, Any]:
+        """Of the arguments, as the tool gives it."""
+        schema: Mapping[str, Any] = self._tool.description["parameters"]
+        return schema
+
+    def copy(self) -> Arguments:
+        """These arguments, to try out how they might go on."""
+        twin = copy.copy(self)
+        twin._matcher = self._matcher.deep_copy()
+        twin._text, twin._number = bytearray(self._text), bytearray(self._number)
+        return twin
+
+    def fits(self, token: int) -> bool:
+        """Whether the grammar lets `token` come next."""
+        return bool(self._matcher.validate_tokens([token]))
+
+    @property
     def done(self) -> bool:
         return bool(self._matcher.is_stopped())
 
     @property
     def text(self) -> str:
         """The JSON so far, compact."""
-        return self._text.decode().strip()
+        return self._text.decode(errors="ignore").strip()
 
     def forced(self) -> list[int]:
         """Consume and return the tokens that the grammar leaves no choice about."""
@@ -287,7 +308,7 @@ class Arguments:
 
     def _must_be_null(self) -> bool:
         """Whether a text argument was begun without its quote, which is one token with the colon where it is meant."""
-        if self._in_string or not self._text.endswith(b'":'):
+        if self._vocabulary.null < 0 or self._in_string or not self._text.endswith(b'":'):
             return False
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask = np.unpackbits(bits, bitorder="little")[: self._vocabulary.size].astype(np.bool_)

@@ -18,6 +18,7 @@ def merged(base: Any, folder: Path, adapter: Path) -> Any:
 
     Warns if the adapter was trained on another base; ValueError if it is not plain LoRA or does not fit.
     """
+    import torch
     from safetensors.torch import load_file
 
     try:
@@ -34,7 +35,7 @@ def merged(base: Any, folder: Path, adapter: Path) -> Any:
 
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    model = copy.deepcopy(base)
+    model = copy.deepcopy(base, {id(weight): weight for weight in base.parameters()})  # shares what is not adapted
     prefix, suffix = "base_model.model.", ".lora_A.weight"
     names = [name.removeprefix(prefix).removesuffix(suffix) for name in tensors if name.endswith(suffix)]
     if not names or len(tensors) != 2 * len(names):
@@ -42,9 +43,18 @@ def merged(base: Any, folder: Path, adapter: Path) -> Any:
     for name in names:
         down, up = (tensors[f"{prefix}{name}.lora_{part}.weight"] for part in "AB")  # (r, in), (out, r)
         try:
-            weight = model.get_submodule(name).weight  # (out, in)
-            product = (up.float() @ down.float()).to(weight.device) * scale
-            weight.data = (weight.data.float() + product).to(weight.dtype)
+            module = model.get_submodule(name)
+            product = (up.float() @ down.float()).to(module.weight.device) * scale
+            weight = (module.weight.float() + product).to(module.weight.dtype)  # (out, in)
+            module.weight = torch.nn.Parameter(weight, requires_grad=False)
         except (AttributeError, RuntimeError) as error:
             raise ValueError(f"the adapter {adapter} does not fit {folder}: {name}: {error}") from error
     return model
+
+
+def taught(adapter: Path | None) -> frozenset[str]:
+    """What an adapter was taught, as its note says: "calls", and "replies" that use a tool's result."""
+    note = adapter / SOURCE_FILE if adapter else None
+    if note is None or not note.is_file():
+        return frozenset()
+    return frozenset(json.loads(note.read_text()).get("teaches", ("calls",)))

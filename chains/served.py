@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 ANOTHER = "or choose another LLM with --llm"
+WAIT_S = 120  # for a served LLM's next word; some packages wait ten minutes, and try three times
 QUOTED = 200  # characters of a provider's own words
 
 _ADDRESSES = ("base_url", "openai_api_base", "endpoint_url", "anthropic_api_url", "azure_endpoint")
@@ -39,6 +40,19 @@ _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
 class ServedError(ValueError):
     """A served LLM gave no answer; the message says why and what to do."""
+
+
+def make(spec: str, options: Mapping[str, Any]) -> BaseChatModel:
+    """LangChain's chat model for `provider:model`. One that would wait without end for its server gets a limit."""
+    from langchain.chat_models import init_chat_model
+
+    model: BaseChatModel = init_chat_model(spec, **options)
+    fields = type(model).model_fields
+    limits = [name for name, field in fields.items() if "timeout" in (name, field.alias)]
+    if "timeout" in options or not limits or getattr(model, limits[0]) is not None:
+        return model
+    limited: BaseChatModel = init_chat_model(spec, timeout=WAIT_S, **options)
+    return limited
 
 
 @contextmanager
@@ -88,6 +102,12 @@ def explain(error: BaseException, model: BaseChatModel) -> str:
 
 def unusable(spec: str, error: BaseException, options: Mapping[str, Any]) -> str:
     """The sentence for an error from making the model that `spec` names."""
+    if "infer model provider" in _words(error):
+        provider = spec.partition(":")[0]
+        return (
+            f"{spec!r} cannot be used: LangChain knows no provider {provider!r}; any OpenAI-compatible server is "
+            "openai:NAME with OPENAI_BASE_URL set to its address."
+        )
     if _NO_KEY.search(_words(error)):
         return f"{spec!r} cannot be used without a key: set {_variable(error)} and start again, {ANOTHER}."
     return f"{spec!r} cannot be used: {quoted(error, options)}"

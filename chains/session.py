@@ -17,40 +17,40 @@ class Session:
     def __init__(
         self, engine: Engine, tuned: bool, key: tuple[bool, tuple[int, ...]], tokens: list[int], shared: int, cache: Any
     ) -> None:
-        from transformers import DynamicCache
-
         self._engine, self._tuned, self._key = engine, tuned, key
         self._tokens, self._computed = tokens, shared
-        self._newest: torch.Tensor | None = None  # (1, V) after the last computed token
-        self._cache = DynamicCache()
-        if cache is not None:
-            for i, layer in enumerate(cache.layers):  # (1, heads, T, width)
-                self._cache.update(layer.keys[..., :shared, :], layer.values[..., :shared, :], i)
+        self._rows: torch.Tensor | None = None  # (n, V) after the n newest of the computed tokens
+        self._cache = engine.cache(tuned, cache, shared)
 
     def __len__(self) -> int:
         return len(self._tokens)
+
+    def said(self) -> list[int]:
+        """The tokens after the prompt's constant beginning."""
+        return self._tokens[len(self._key[1]) :]
 
     def push(self, tokens: Sequence[int]) -> None:
         self._tokens.extend(tokens)
 
     def logits(self, last: int = 1) -> torch.Tensor:
-        """Logits (last, V) after each of the `last` newest tokens."""
-        waiting = self._tokens[self._computed :]
-        if not waiting and last == 1 and self._newest is not None:
-            return self._newest
-        assert len(waiting) >= last, "more than the newest logits are given once, when their tokens are computed"
-        logits = self._engine.forward(self._tuned, waiting, self._cache, last)
-        self._computed = len(self._tokens)
-        self._newest = logits[-1:]
-        return logits
+        """Logits (last, V) after each of the `last` newest tokens; at no cost where the last computation gave them."""
+        if self._computed < len(self._tokens) or self._rows is None or len(self._rows) < last:
+            start = min(self._computed, len(self._tokens) - last)
+            if start < self._computed:
+                self._cache.crop(start - self._computed)
+            self._rows = self._engine.forward(self._tuned, self._tokens[start:], self._cache, last)
+            self._computed = len(self._tokens)
+        return self._rows[len(self._rows) - last :]
 
     def rewind(self, count: int) -> None:
         """Forget the `count` newest tokens."""
         del self._tokens[len(self._tokens) - count :]
         if self._computed > len(self._tokens):
-            self._cache.crop(len(self._tokens) - self._computed)
+            surplus = self._computed - len(self._tokens)
+            self._cache.crop(-surplus)
             self._computed = len(self._tokens)
-            self._newest = None
+            if self._rows is not None:
+                self._rows = self._rows[: len(self._rows) - surplus] if surplus < len(self._rows) else None
 
     def branch(self, tokens: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
         """Logits (n, V) after each node of a tree of continuations; the session itself stays as it was.

@@ -22,7 +22,7 @@ from chains.store import Store
 from chains.watch import watching
 from generators.core.artifact import Artifact
 from generators.core.errors import RequestError
-from generators.core.generator import ModelInfo, Request
+from generators.core.generator import ModelInfo, Partial, Request
 from generators.core.inputs import is_id, reading
 from generators.core.labels import match_label
 
@@ -72,11 +72,15 @@ def perform(task: str, args: Args, store: Store | None = None) -> Outcome:
     request = Request(task, {key: value for key, value in values.items() if value not in ("", "auto", "any")})
     generator = generators.load(info.name)
     report = watch.listener()
+    wanted = int(values.get("count") or values.get("frames") or 0) if info.medium == "image" else 0
     outcome = Outcome([], info, seed, request)
     with reading(lambda identifier: kept.get(identifier).open()):
         for item in generator.generate(request, seed=seed, cancel=watch.switch()):
             if isinstance(item, Artifact):
                 outcome.artifacts.append(item)
+                if report and wanted > 1:
+                    done = len(outcome.artifacts)
+                    report(Partial(f"{done} of {wanted} pictures", done, wanted))
             elif item.total:
                 if report:
                     report(item)
@@ -108,7 +112,8 @@ def explain(task: str, error: ValidationError) -> str:
         if detail["type"] == "missing":
             problems.append(f"{place} is missing")
         elif detail["type"] == "extra_forbidden":
-            problems.append(f"{place} is not one of {', '.join(TASKS[task].model_fields) if task in TASKS else 'its'}")
+            known = ", ".join(TASKS[task].model_fields) if task in TASKS else "its arguments"
+            problems.append(f"{place} is not one of {known}")
         else:
             problems.append(f"{place}={detail['input']!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}")
     return f"{task} cannot take that: {'; '.join(dict.fromkeys(problems))}."

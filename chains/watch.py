@@ -5,15 +5,43 @@ Context variables, since LangGraph and LangChain stand between the turn that is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from generators.core.errors import Cancelled
 from generators.core.generator import Cancel, Partial
 
 Report = Callable[[Partial], None]
 _CANCEL: ContextVar[Cancel | None] = ContextVar("artwright_cancel", default=None)
 _REPORT: ContextVar[Report | None] = ContextVar("artwright_report", default=None)
+
+
+class Deadline(Cancel):
+    """A switch that is set with `outer`, and by itself at `at` (seconds of `time.monotonic`)."""
+
+    def __init__(self, outer: Cancel, at: float) -> None:
+        super().__init__()
+        self._outer, self._at = outer, at
+
+    def set(self) -> None:
+        """Set `outer`."""
+        self._outer.set()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up, and nobody stopped the work before."""
+        return time.monotonic() >= self._at and not self._outer.is_set()
+
+    def is_set(self) -> bool:
+        """Whether the stop was asked for, or the time is up."""
+        return self._outer.is_set() or time.monotonic() >= self._at
+
+    def check(self) -> None:
+        """Raise `Cancelled` if it is set."""
+        if self.is_set():
+            raise Cancelled
 
 
 @contextmanager

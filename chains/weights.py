@@ -6,6 +6,7 @@ converted to safetensors once; the folder's name carries the file's hash, so ano
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -39,7 +40,8 @@ def embedded_gguf() -> Path:
 def embedded_base() -> Path:
     """The folder with the embedded LLM as bf16 safetensors and its tokenizer; converted on first use."""
     source = embedded_gguf()
-    sha = sha256(source)
+    state = source.stat()
+    sha = _sha256_once(source, state.st_size, state.st_mtime_ns)
     folder = paths.cache() / "llm" / f"{source.stem}-{sha[:12]}"
     if (folder / SOURCE_FILE).is_file():
         return folder
@@ -78,6 +80,12 @@ def sha256(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def _sha256_once(path: Path, size: int, changed: int) -> str:
+    """The hash of a file as long as its size and time stay: hashing the GGUF anew would cost each request 60 ms."""
+    return sha256(path)
 
 
 def _convert(source: Path, target: Path) -> None:

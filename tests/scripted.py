@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chains.events import Asked, Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.events import Asked, Choice, Event, Failed, Made, Progress, Question, Reply, Word
 from chains.store import Store, Stored
 from generators.core.artifact import Image, Provenance, Text
 from generators.core.generator import Cancel
 
 NAMES = ["Orlenna", "Marvick", "Tessaly", "Brannor", "Ilsabet"]
+QUESTION = "Which did you mean: 1. draw new pictures of a subject, or 2. only talk?"
 VERSE = "And the sea gave up the deep,\nand the winds were still;\n\nand he said, Let the waters sleep."
 
 
@@ -34,24 +36,45 @@ class Script:
     def __init__(self) -> None:
         self.past: dict[str, list[Asked | Event]] = {}
         self.stopped: list[float] = []
+        self.asked_again: list[tuple[str, str, str]] = []
         self.running = 0
         self.most_running = 0
 
     def talk(
-        self, text: str, *, llm: Any = None, thread: str = "default", cancel: Cancel | None = None
+        self,
+        text: str,
+        *,
+        llm: Any = None,
+        thread: str = "default",
+        cancel: Cancel | None = None,
+        request: str = "",
+        again: str = "",
+        tool: str = "",
     ) -> Iterator[Event]:
-        """Answer by the script below."""
+        """Answer by the script below; `asked_again` notes what was to be answered anew."""
         self.running += 1
         self.most_running = max(self.most_running, self.running)
-        told: list[Asked | Event] = [Asked(text)]
+        past = self.past.setdefault(thread, [])
+        if again:
+            self.asked_again.append((text, again, tool))
+            if not tool and past and isinstance(past[-1], Asked) and past[-1].is_open:
+                request = past.pop().request
+        asked = Asked(text, request, tool, is_open=True)
+        told: list[Asked | Event] = [asked]
+        past.append(asked)
+        words = {"no tool": "hello", "morph_images": "turn"}.get(tool, text)
         try:
-            for event in self._events(text, cancel or Cancel()):
+            for event in self._events(words, cancel or Cancel()):
+                if isinstance(event, Choice | Question):
+                    event = replace(event, request=request)
                 if not isinstance(event, Progress | Reply):
                     told.append(event)
                 yield event
         finally:
             self.running -= 1
-        self.past.setdefault(thread, []).extend(told)
+        if not (cancel and cancel.is_set()):
+            at = next(i for i, one in enumerate(past) if one is asked)
+            past[at : at + 1] = [replace(asked, is_open=False), *told[1:]]
 
     def history(self, thread: str) -> list[Asked | Event]:
         """What `talk` said in this conversation."""
@@ -77,6 +100,10 @@ class Script:
             sentence = "No model knows the subject 'unicorn'; ask for one of: sneaker, coat, dress."
             yield Failed(sentence)
             yield Reply(sentence)
+        elif "coat?" in text:
+            options = (("generate_image", "draw new pictures of a subject"), ("no tool", "only talk"))
+            yield Question(QUESTION, options)
+            yield Reply(QUESTION)
         elif "crash" in text:
             raise RuntimeError("a defect")
         elif "slow" in text:

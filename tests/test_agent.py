@@ -170,11 +170,10 @@ def test_a_turn_is_told_as_events():
 
 
 def test_memory_survives_a_restart_and_belongs_to_its_owner():
-    import chains.agent  # noqa: F401
-    from chains.agent import _saver
+    from chains.memory import saver
 
     list(talk("draw a bag", llm=Scripted(responses=[says(call("generate_image", subject="bag"))]), thread="mine"))
-    _saver.cache_clear()  # what a new process starts from
+    saver.cache_clear()  # what a new process starts from
     llm = Scripted(responses=[says(text="Hello again.")])
     assert list(talk("hi", llm=llm, thread="mine"))[-1] == Reply("Hello again.")
     assert [m.content for m in llm.seen[0] if isinstance(m, HumanMessage)] == ["draw a bag", "hi"]
@@ -285,11 +284,11 @@ def test_cancelling_stops_a_model_that_is_writing():
 
 
 def test_a_turn_that_hangs_is_left_behind_and_spoils_nothing():
-    ended = threading.Event()
+    release, ended = threading.Event(), threading.Event()
 
     class Hung(Scripted):
         def _generate(self, *args, **kwargs):
-            time.sleep(5)
+            release.wait(60)
             ended.set()
             return super()._generate(*args, **kwargs)
 
@@ -302,6 +301,7 @@ def test_a_turn_that_hangs_is_left_behind_and_spoils_nothing():
     assert time.perf_counter() - begin < 3
     worker = next(thread for thread in threading.enumerate() if thread.name == "artwright-turn")
     assert list(talk("next", llm=Scripted(responses=[says(text="two")]), thread="h"))[-1] == Reply("two")
+    release.set()
     worker.join(10)
     assert ended.is_set() and not worker.is_alive()
     assert history("h") == [Asked("first"), Word("one"), Asked("hang"), Asked("next"), Word("two")]

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from scripted import NAMES, Script, a_script, an_address, serve  # noqa: F401
+from scripted import NAMES, QUESTION, Script, a_script, an_address, serve  # noqa: F401
 
 from generators.core import paths
 
@@ -174,6 +174,46 @@ def test_stop_stops_within_a_second(visitor: Visitor, script: Script, how: str) 
     assert len(script.stopped) == 1
 
 
+def test_another_tool_is_one_click_and_adds_a_turn(visitor: Visitor, script: Script) -> None:
+    visitor.ask("draw two sneakers")
+    visitor.page.fill(BOX, "half a thought")
+    visitor.page.click("text=use morph_images instead")
+    visitor.page.wait_for_function("css => document.querySelectorAll(css).length > 1", arg=ANSWER)
+    visitor.page.wait_for_selector(SEND)
+    answers, mine = visitor.page.locator(ANSWER), visitor.page.locator(".aw-mine")
+    assert answers.count() == 2 and answers.first.locator("img").count() == 2
+    assert mine.nth(1).inner_text().splitlines() == ["draw two sneakers", "morph_images instead"]
+    assert script.asked_again[-1][::2] == ("draw two sneakers", "morph_images")
+    assert visitor.page.input_value(BOX) == "half a thought"
+
+
+def test_a_question_is_answered_with_a_button(visitor: Visitor, tmp_path: Path) -> None:
+    question = visitor.ask("a coat?")
+    assert QUESTION in question.inner_text()
+    options = question.locator("button.aw-act")
+    assert options.all_inner_texts() == ["draw new pictures of a subject", "only talk"]
+    visitor.page.screenshot(path=tmp_path / "question.png")
+    options.first.focus()
+    visitor.page.keyboard.press("Enter")  # without a mouse as well
+    visitor.page.wait_for_selector(f"{ANSWER} img")
+    assert visitor.page.locator(".aw-mine").nth(1).inner_text() == "draw new pictures of a subject"
+
+
+def test_what_was_stopped_runs_again_with_one_click(visitor: Visitor, script: Script) -> None:
+    visitor.say("slow one")
+    visitor.page.wait_for_selector(f"{ANSWER} progress")
+    visitor.page.click(STOP)
+    visitor.page.click("text=Run again")
+    visitor.page.wait_for_selector(f"{ANSWER} progress")
+    assert visitor.page.locator(ANSWER).count() == 1 and visitor.page.locator(".aw-mine").count() == 1
+    visitor.page.click(STOP)
+    visitor.page.wait_for_selector("text=Run again")
+    visitor.page.wait_for_selector(SEND)
+    visitor.page.reload()
+    visitor.page.wait_for_selector("text=Run again")
+    assert visitor.page.locator(ANSWER).count() == 1
+
+
 def test_an_error_is_one_sentence_and_the_chat_goes_on(visitor: Visitor) -> None:
     assert "No model knows the subject 'unicorn'" in visitor.ask("a unicorn").locator("[role=alert]").inner_text()
     assert "draw" in visitor.ask("hello").inner_text()
@@ -191,7 +231,7 @@ def test_a_reload_brings_the_conversation_back_and_new_chat_begins_another(visit
     visitor.page.wait_for_selector(f"{ANSWER} img")
     assert visitor.page.locator(f"{ANSWER} img").count() == 2
     step = visitor.page.locator(".aw-step").inner_text()
-    assert "generate_image" in step and "97 % sure" in step and "next: morph_images" in step
+    assert "generate_image" in step and "97 % sure" in step and "use morph_images instead" in step
     visitor.page.click("#aw-new")
     visitor.page.wait_for_selector(".aw-welcome")
     visitor.page.reload()

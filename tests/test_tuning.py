@@ -15,7 +15,7 @@ from chains.prompting import Turn, encode, tool_prompt
 from chains.schemas import TASKS, describe
 from chains.tuning import grammar
 from chains.tuning.invented import invented_tools
-from chains.tuning.maker import Example, Group, Maker
+from chains.tuning.maker import SHARES, Example, Group, Maker
 
 
 def some_examples(groups: int, split: str = "train") -> list[tuple[Group, Example]]:
@@ -28,7 +28,10 @@ def test_calls_are_valid_against_the_list_in_the_prompt() -> None:
 
     for group, example in some_examples(60):
         schemas = {tool["name"]: tool["parameters"] for tool in group.tools}
-        for name, args in (*example.calls, *(call for turn in example.turns for call in turn.calls)):
+        made = [call for turn in example.turns for call in turn.calls]
+        if any(turn.role == "tool" and "cannot take that" in turn.text for turn in example.turns):
+            made = []  # the call that the tool refused
+        for name, args in (*example.calls, *made):
             jsonschema.validate(args, {**schemas[name], "additionalProperties": False})
             assert list(args) == [known for known in schemas[name]["properties"] if known in args]
 
@@ -48,9 +51,13 @@ def test_copied_arguments_stand_in_the_conversation() -> None:
 def test_same_seed_same_groups_and_no_marks_left() -> None:
     assert Maker(3).group(5) == Maker(3).group(5)
     assert Maker(3).group(5) != Maker(4).group(5)
-    for _, example in some_examples(20):
-        text = "".join(turn.text for turn in example.turns)
-        assert text == grammar.plain(text) and "{" not in text.replace("{'", "") and "* " not in text
+    known = {*TASKS, *invented_tools(), *(name for table in grammar.disguises().values() for name in table["names"])}
+    for group, example in some_examples(20):
+        text = "".join(turn.text for turn in example.turns if turn.role == "user")
+        everything = "".join(turn.text for turn in example.turns) + example.reply
+        assert everything == grammar.plain(everything)
+        if {tool["name"] for tool in group.tools} <= known:  # what is said to composed tools may be code
+            assert "{" not in text.replace("{'", "") and "* " not in text
 
 
 def test_dev_frames_never_train() -> None:
@@ -64,11 +71,85 @@ def test_dev_frames_never_train() -> None:
 
 def test_every_kind_and_every_tool_comes_up() -> None:
     made = some_examples(120)
-    assert {example.kind for _, example in made} == {"tool", "talk", "unseen", "multi", "followup", "after"}
+    assert {example.kind for _, example in made} == set(SHARES)
     called = {name for _, example in made for name, _ in example.calls}
-    assert set(TASKS) <= called and len(set(invented_tools()) - called) < 20
+    assert set(TASKS) <= called and len(set(invented_tools()) - called) < 50
     silent = sum(not example.calls for _, example in made) / len(made)
     assert 0.25 < silent < 0.45
+
+
+def test_default_list_is_the_app_s_own() -> None:
+    from chains.catalog import tool_specs
+    from chains.tuning.toollists import default_tools
+
+    assert [tool.shown for tool in default_tools()] == tool_specs()
+
+
+def writer(seed: int = 0, split: str = "train") -> Any:
+    from chains.tuning.toollists import default_tools
+    from chains.tuning.writer import Writer
+
+    return Writer(default_tools(), Random(seed), split)
+
+
+def test_several_tasks_are_distinct_calls_and_sharers_share() -> None:
+    from chains.tuning.several import several
+
+    made = [several(writer(seed)) for seed in range(800)]
+    many = [example for example in made if len(example.calls) > 1]
+    assert 0.75 < len(many) / len(made) < 0.95 and {2, 3} == {len(example.calls) for example in many}
+    for example in many:
+        assert all(call not in example.calls[:i] for i, call in enumerate(example.calls))
+        text = example.turns[-1].text.lower()
+        if "both with seed" in text or "seed for both" in text:
+            assert len({args["seed"] for _, args in example.calls}) == 1
+    assert any(" and " in e.turns[-1].text.lower() for e in made if len(e.calls) == 1)
+
+
+def test_tasks_come_in_the_order_of_execution() -> None:
+    from chains.tuning.several import several
+
+    checked = 0
+    for seed in range(3000):
+        example = several(writer(seed))
+        text = grammar.plain(example.turns[-1].text).lower()
+        if "but first" in text and len(example.calls) == 2:
+            (name, args), (after, _) = example.calls
+            checked += 1
+            if {name, after} == {"generate_image", "invent_names"}:
+                late = text.split("but first")[1]
+                assert ("name" in late) == (name == "invent_names"), (text, args)
+    assert checked
+
+
+def test_a_change_keeps_what_it_does_not_name() -> None:
+    from chains.tuning.changes import change, kinds_of_change
+
+    tool = writer().tools[0]
+    before = {"subject": "bag", "count": 4, "seed": 3}
+    kinds = kinds_of_change(tool, before, 3)
+    assert {"double count", "fix_count", "all_kept"} <= set(kinds) and "change_things" not in kinds
+    made = {kind: [change(tool, kind, before, Random(i), "train", 3)[1] for i in range(20)] for kind in kinds}
+    assert all(args == {"subject": "bag", "count": 8, "seed": 3} for args in made["double count"])
+    assert all(args == {"subject": "bag", "count": 4} for args in made["again"])
+    assert all(args["count"] == 4 and args["seed"] == 3 and args["subject"] != "bag" for args in made["change_subject"])
+    assert all("seed" not in args and args["subject"] == "bag" for args in made["more_n"])
+    morph = {"start": "bag", "end": "coat", "frames": 9}
+    assert change(writer().tools[1], "swap", morph, Random(0), "train")[1] == {**morph, "start": "coat", "end": "bag"}
+    assert change(writer().tools[1], "chain", morph, Random(0), "train")[1]["start"] == "coat"
+
+
+def test_after_results_the_rest_is_called_or_nothing() -> None:
+    from chains.tuning.followups import after
+
+    left = [after(writer(seed)) for seed in range(400)]
+    for example in left:
+        done = sum(turn.role == "tool" for turn in example.turns)
+        asked = sum(len(turn.calls) for turn in example.turns)
+        assert done == asked >= 1
+    repaired = [e for e in left if "cannot take that" in e.turns[-1].text]
+    assert repaired and all(len(e.calls) == 1 and e.calls[0] not in e.turns[1].calls for e in repaired)
+    assert {0, 1} <= {len(example.calls) for example in left}
 
 
 def test_numbers_in_words() -> None:

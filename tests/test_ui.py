@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import NAMES, VERSE, Script, a_script, an_address, picture  # noqa: F401
+from scripted import NAMES, QUESTION, VERSE, Script, a_script, an_address, picture  # noqa: F401
 
 from chains.events import Asked, Choice, Failed, Made, Progress, Reply, Word
 from chains.store import Store
@@ -174,12 +174,13 @@ def answer(*events: Any) -> Any:
 
 def test_step_line_tells_tool_arguments_confidence_and_runner_up() -> None:
     html = answer(
-        Choice("generate_image", {"subject": "sneaker", "count": 2}, 0.974, (("morph_images", 0.012),)),
+        Choice("generate_image", {"subject": "sneaker", "count": 2}, 0.974, (("morph_images", 0.012),), "id-1"),
         Progress("drawing", 1, 2),
     ).html()
     text = re.sub("<[^>]+>", " ", html)
-    for part in ("generate_image", "subject", "sneaker", "97 % sure", "next: morph_images 1 %", "drawing"):
+    for part in ("generate_image", "subject", "sneaker", "97 % sure", "use morph_images instead", "drawing"):
         assert part in text
+    assert 'value="id-1 morph_images" title="the next likeliest, 1 %"' in html
     assert '<progress max="2" value="1">' in html
 
 
@@ -240,7 +241,7 @@ def test_restore_brings_back_the_conversation_of_its_id_only(desk: Any) -> None:
     assert kept == messages
     assert [m["role"] for m in messages] == ["user", "assistant"] and conversation == "g" * 32
     assert messages[1]["content"].count("<img") == 2
-    for part in ("generate_image", "sneaker", "97 % sure", "next: morph_images 1 %"):
+    for part in ("generate_image", "sneaker", "97 % sure", "use morph_images instead"):
         assert part in messages[1]["content"]
     empty, _, fresh = desk.restore("default")
     assert empty == [] and len(fresh) >= 32
@@ -256,6 +257,15 @@ def test_restore_tells_what_failed_and_what_was_stopped() -> None:
     assert "make_video" in messages[3]["content"] and "Stopped." in messages[3]["content"]
 
 
+def test_what_a_kill_left_unfinished_can_be_run_again() -> None:
+    from ui import render
+
+    asked = Asked("draw", "id-7", is_open=True)
+    (_, nothing), (_, begun) = render.past([asked], str), render.past([asked, Choice("make_video", {})], str)
+    assert "This was never finished." in nothing["content"] and 'value="id-7 "' in nothing["content"]
+    assert "Stopped." in begun["content"] and "Run again" in begun["content"]
+
+
 def test_a_memory_that_cannot_be_read_is_said(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from ui import chat
 
@@ -269,6 +279,75 @@ def test_a_memory_that_cannot_be_read_is_said(desk: Any, monkeypatch: pytest.Mon
 
 class Typed:
     target = None
+
+
+class Clicked:
+    """What chat.js tells of a click on a button within an answer."""
+
+    target = None
+
+    def __init__(self, request: str, tool: str = "") -> None:
+        self._data = {"request": request, "tool": tool}
+
+
+def asked_last(script: Script, conversation: str) -> Asked:
+    return next(event for event in reversed(script.history(conversation)) if isinstance(event, Asked))
+
+
+def test_a_question_is_answered_with_one_click(desk: Any, script: Script) -> None:
+    shown: list[Any] = []
+    list(desk.send("a coat?", shown, "k" * 32, Typed))
+    assert QUESTION in shown[1]["content"] and shown[1]["content"].count("<button") == 2
+    request = asked_last(script, "k" * 32).request
+    assert request and f'value="{request} no tool"' in shown[1]["content"]
+    list(desk.act(shown, "k" * 32, Clicked(request, "generate_image")))
+    assert "draw new pictures of a subject" in shown[2]["content"] and shown[3]["content"].count("<img") == 16
+    # Later the same button answers the first request anew, since nothing was asked last.
+    list(desk.act(shown, "k" * 32, Clicked(request, "no tool")))
+    assert "a coat?" in shown[4]["content"] and "plain talk instead" in shown[4]["content"]
+    assert script.asked_again[-1] == ("a coat?", request, "no tool")
+
+
+def test_the_runner_up_is_one_click_and_adds_a_turn(desk: Any, script: Script) -> None:
+    shown: list[Any] = []
+    list(desk.send("draw two sneakers", shown, "l" * 32, Typed))
+    request = asked_last(script, "l" * 32).request
+    steps = list(desk.act(shown, "l" * 32, Clicked(request, "morph_images")))
+    assert [message["role"] for message in shown] == ["user", "assistant"] * 2
+    assert shown[1]["content"].count("<img") == 2, "the first answer has gone"
+    assert "draw two sneakers" in shown[2]["content"] and "morph_images instead" in shown[2]["content"]
+    assert script.asked_again[-1] == ("draw two sneakers", request, "morph_images")
+    assert steps[0][1].value is None, "what the person was typing has gone"
+
+
+def test_what_was_stopped_runs_again_in_its_place(desk: Any, script: Script) -> None:
+    shown: list[Any] = []
+    for _ in desk.send("slow one", shown, "m" * 32, Typed):
+        if "<progress" in shown[-1]["content"]:
+            desk.stop("m" * 32)
+    assert "Stopped." in shown[1]["content"] and "Run again" in shown[1]["content"]
+    request = asked_last(script, "m" * 32).request
+    assert f'value="{request} "' in shown[1]["content"]
+    again = desk.act(shown, "m" * 32, Clicked(request))
+    next(again)
+    assert len(shown) == 2 and "Stopped." not in shown[1]["content"]
+    desk.stop("m" * 32)
+    list(again)
+    restored, _, _ = desk.restore("m" * 32)
+    assert len(restored) == 2 and "Run again" in restored[1]["content"]
+
+
+def test_a_click_on_a_request_that_is_not_there_does_nothing(desk: Any) -> None:
+    shown: list[Any] = []
+    list(desk.act(shown, "n" * 32, Clicked("nobody's", "generate_image")))
+    assert shown == []
+
+
+def test_the_api_runs_the_last_request_again(client: Any, script: Script) -> None:
+    _, _, conversation = client.predict("draw two sneakers", api_name="/chat")
+    _, files, same = client.predict(conversation, "morph_images", api_name="/again")
+    assert same == conversation and len(files) == 16 and script.asked_again[-1][2] == "morph_images"
+    assert client.predict("", api_name="/again")[0].startswith("There is no request")
 
 
 def test_two_requests_of_one_page_keep_both_answers(desk: Any) -> None:

@@ -12,6 +12,7 @@ import re
 import secrets
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from typing import Any
 import gradio as gr
 
 from chains.agent import history, talk
-from chains.events import Event, Failed
+from chains.events import Asked, Event, Failed, Question
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
 from ui import render
@@ -72,14 +73,17 @@ class Line:
 class Turn:
     """One request being answered by the agent in its own thread; `show()` follows it."""
 
-    def __init__(self, text: str, conversation: str, desk: Desk) -> None:
+    def __init__(
+        self, text: str, conversation: str, desk: Desk, again: str = "", tool: str = "", request: str = ""
+    ) -> None:
         self.cancel = Cancel()
         self._text, self._conversation, self._desk = text, conversation, desk
+        self._again, self._tool, self._id = again, tool, request or str(uuid.uuid4())
         self._events: queue.SimpleQueue[Event | render.Waiting | None] = queue.SimpleQueue()
 
     def show(self) -> Iterator[render.Answer]:
         """The answer so far, each time that it changed. Ends at once when `cancel` is set."""
-        answer = render.Answer(self._desk.serve)
+        answer = render.Answer(self._desk.serve, self._id)
         threading.Thread(target=self._work, name="artwright-turn", daemon=True).start()
         yield answer
         shown = time.monotonic()
@@ -112,7 +116,15 @@ class Turn:
             with self._desk.line.turn(self.cancel, lambda n: self._events.put(render.Waiting(n))):
                 self._desk.loaded(self.cancel, lambda: self._events.put(render.Waiting(0, loading=True)))
                 self._events.put(render.Waiting(0))
-                for event in talk(self._text, llm=self._desk.llm, thread=self._conversation, cancel=self.cancel):
+                for event in talk(
+                    self._text,
+                    llm=self._desk.llm,
+                    thread=self._conversation,
+                    cancel=self.cancel,
+                    request=self._id,
+                    again=self._again,
+                    tool=self._tool,
+                ):
                     self._events.put(event)
         except Cancelled:
             pass
@@ -150,8 +162,14 @@ class Desk:
             self._loading.join(WAKE)
             cancel.check()
 
-    def answer(self, text: str, conversation: str) -> Iterator[render.Answer]:
-        """Answer `text`; a request that is empty or too long is answered with one sentence."""
+    def answer(
+        self, text: str, conversation: str, again: str = "", tool: str = "", request: str = ""
+    ) -> Iterator[render.Answer]:
+        """Answer `text`, or an earlier request `again`, perhaps with a `tool` of the person's choice.
+
+        `request` is the id that it has, or gets: `again` where it is answered in its own place.
+        A request that is empty or too long is answered with one sentence.
+        """
         text = text.strip()
         if not text or len(text) > LONGEST:
             answer = render.Answer(self.serve)
@@ -160,7 +178,7 @@ class Desk:
             answer.finish()
             yield answer
             return
-        turn = Turn(text, conversation, self)
+        turn = Turn(text, conversation, self, again, tool, request)
         with self._lock:
             self._turns.setdefault(conversation, set()).add(turn)
         try:
@@ -191,21 +209,64 @@ class Desk:
             return
         if not messages:  # also after a restart of the app under an open page
             messages += self._past(conversation)
+        messages.append({"role": "user", "content": render.said(text)})
+        yield from self._grow(text, messages, conversation)
+
+    def act(self, messages: list[Any], conversation: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """A click on a button within an answer: one of a question's options, `use X instead`, or `Run again`."""
+        conversation, clicked = known(conversation), event._data or {}
+        told = self._history(conversation)
+        wanted, tool = str(clicked.get("request")), str(clicked.get("tool") or "")
+        at = next((i for i, one in enumerate(told) if isinstance(one, Asked) and one.request == wanted), None)
+        if at is None:
+            yield gr.skip(), gr.skip(), gr.skip()
+            return
+        asked = told[at]
+        assert isinstance(asked, Asked)
+        if not messages:
+            messages += self._past(conversation)
+        last = told[-1]
+        if isinstance(last, Question) and last.request == wanted and (label := dict(last.options).get(tool)):
+            messages.append({"role": "user", "content": render.said(label)})
+            yield from self._grow(label, messages, conversation)
+            return
+        in_place = asked.is_open and not tool and not any(isinstance(one, Asked) for one in told[at + 1 :])
+        if in_place and messages and messages[-1]["role"] == "assistant":
+            del messages[-1]  # the unfinished answer
+        if not in_place:
+            messages.append({"role": "user", "content": render.said(asked.text, tool)})
+        yield from self._grow(asked.text, messages, conversation, wanted, tool, wanted if in_place else "")
+
+    def _grow(
+        self, text: str, messages: list[Any], conversation: str, again: str = "", tool: str = "", request: str = ""
+    ) -> Iterator[tuple[Any, ...]]:
         mine = {"role": "assistant", "content": ""}
-        messages += [{"role": "user", "content": render.said(text)}, mine]
-        for i, answer in enumerate(self.answer(text, conversation)):
+        messages.append(mine)
+        for i, answer in enumerate(self.answer(text, conversation, again, tool, request)):
             if not any(entry is mine for entry in messages):
                 yield gr.skip(), gr.skip(), gr.skip()  # what Gradio sends again when the event ends
                 return  # the person began a new chat
             mine["content"] = answer.html()
             first = i == 0
-            yield messages, busy_box() if first else gr.skip(), conversation if first else gr.skip()
+            yield messages, busy_box(again == "") if first else gr.skip(), conversation if first else gr.skip()
         yield gr.skip(), idle_box(), gr.skip()
 
     def ask(self, message: str, conversation: str = "") -> Iterator[tuple[str, list[str], str]]:
         """The API's `chat`: the reply so far, the files made, and the conversation's id to go on with."""
         conversation = known(conversation)
         for answer in self.answer(message, conversation):
+            yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
+
+    def again(self, conversation: str, tool: str = "") -> Iterator[tuple[str, list[str], str]]:
+        """The API's `again`: the conversation's last request anew, perhaps with a tool of the caller's choice.
+
+        One that never came to an end is answered in its place.
+        """
+        last = next((one for one in reversed(self._history(known(conversation))) if isinstance(one, Asked)), None)
+        if last is None:
+            yield "There is no request to run again; use /chat first.", [], conversation
+            return
+        for answer in self.answer(last.text, conversation, last.request, tool.strip()):
             yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
 
     def restore(self, conversation: str) -> tuple[list[Any], list[Any], str]:
@@ -220,6 +281,12 @@ class Desk:
         self.stop(known(conversation))
         messages.clear()
         return [], [], idle_box(), known("")
+
+    def _history(self, conversation: str) -> list[Asked | Event]:
+        try:
+            return history(conversation)
+        except (ValueError, OSError):  # which the next request says
+            return []
 
     def _past(self, conversation: str) -> list[Any]:
         try:
@@ -238,9 +305,11 @@ def known(conversation: Any) -> str:
     return secrets.token_urlsafe(24)
 
 
-def busy_box() -> gr.Textbox:
-    """The input box while a request runs."""
-    return gr.Textbox(value="", submit_btn=False, stop_btn="Stop")
+def busy_box(clear: bool = True) -> gr.Textbox:
+    """The input box while a request runs; `clear` takes out what was sent."""
+    if clear:
+        return gr.Textbox(value="", submit_btn=False, stop_btn="Stop")
+    return gr.Textbox(submit_btn=False, stop_btn="Stop")
 
 
 def idle_box() -> gr.Textbox:
@@ -267,6 +336,8 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         latex_delimiters=[],
         placeholder=render.WELCOME,
     )
+    # Buttons within an answer are HTML; chat.js hands their clicks to this.
+    acts = gr.HTML("", js_on_load="window.artwrightAct = (act) => trigger('click', act)", elem_id="aw-acts")
     desk = Desk(llm, serve=lambda path: str(chatbot.move_resource_to_block_cache(path)))
     with gr.Row(elem_id="aw-tools"):
         with gr.Row(elem_id="aw-chips"):
@@ -294,12 +365,15 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         concurrency_limit=32,  # they wait in our own line, which tells them so
         **quietly,
     )
+    acting = acts.click(
+        desk.act, [messages, conversation], [chatbot, box, conversation], concurrency_limit=32, **quietly
+    )
     box.stop(desk.stop, [conversation], queue=False, **quietly)
     fresh.click(
         desk.renew,
         [messages, conversation],
         [chatbot, messages, box, conversation],
-        cancels=[sending],  # or its last words would bring the old conversation back
+        cancels=[sending, acting],  # or its last words would bring the old conversation back
         queue=False,
         **quietly,
     )
@@ -308,13 +382,20 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
 
 
 def _endpoint(desk: Desk) -> None:
-    """`/chat` for programs: message and, to go on with one, conversation in; reply, files and conversation out."""
+    """For programs. `/chat`: message and, to go on with one, conversation in; reply, files and conversation out.
+
+    `/again`: conversation and, to choose one, tool in; the same out.
+    """
     with gr.Group(visible=False):
         message = gr.Textbox(label="message")
         before = gr.Textbox(label="conversation", value="")
+        tool = gr.Textbox(label="tool", value="")
         reply = gr.Textbox(label="reply")
         files = gr.Files(label="files")
         after = gr.Textbox(label="conversation")
         gr.Button("ask").click(
             desk.ask, [message, before], [reply, files, after], api_name="chat", concurrency_limit=32
+        )
+        gr.Button("again").click(
+            desk.again, [before, tool], [reply, files, after], api_name="again", concurrency_limit=32
         )

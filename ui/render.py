@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from chains.events import Asked, Choice, Event, Failed, Made, Progress, Reply, Word
+from chains.events import Asked, Choice, Event, Failed, Made, Progress, Question, Reply, Word
+from chains.prompting import NO_TOOL
 from chains.store import Stored
 from generators.core.artifact import Artifact, Image, Text
 from generators.core.errors import RequestError
@@ -29,6 +30,7 @@ WELCOME = (
     "the result appears here, with everything needed to make it again.</p></div>"
 )
 STOPPED = "Stopped."
+UNFINISHED = "This was never finished."
 CHOOSING = "Choosing what to do …"
 LOADING = "Loading the language model; the very first time takes half a minute …"
 PATIENCE = 3  # seconds before a waiting person is shown the clock
@@ -68,8 +70,10 @@ class Step:
 class Answer:
     """One turn as it grows: feed it with `add`, then `finish`; look at it with `html`, `text` and `artifacts`."""
 
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
+    def __init__(self, serve: Serve, request: str = "") -> None:
+        self._serve, self._request = serve, request
+        self._question: Question | None = None
+        self._cut_short = False
         self._steps: list[Step] = []
         self._talk = ""
         self._failures: list[str] = []
@@ -105,21 +109,24 @@ class Answer:
                     running.end()
                 elif sentence not in self._failures:
                     self._failures.append(sentence)
+            case Question():
+                self._question = event
             case Word(text):
                 self._talk += text
             case Reply(text):
                 # A turn of tools is told by their own sentences, which stand there already.
-                if not self._failures and not any(step.over for step in self._steps):
+                if not self._failures and not self._question and not any(step.over for step in self._steps):
                     self._talk = text
 
     def finish(self, stopped: bool = False) -> None:
         """There will be no more events."""
         self._status = ""
+        self._cut_short = stopped or not all(step.over for step in self._steps)
         for step in self._steps:
             if not step.over:
                 step.stopped = stopped
                 step.failed = "" if stopped else "It ended without a result; ask again."
-        if stopped and not self._steps and not self._talk:
+        if stopped and not (self._steps or self._talk or self._failures):
             self._talk = STOPPED
 
     @property
@@ -130,14 +137,19 @@ class Answer:
     def text(self) -> str:
         """The reply without its pictures, as plain text."""
         told = [step.made.sentence if step.made else step.failed or STOPPED for step in self._steps if step.over]
-        return "\n".join([*told, *filter(None, [self._talk.strip()]), *self._failures])
+        asked = [self._question.text] if self._question else []
+        return "\n".join([*told, *filter(None, [self._talk.strip()]), *asked, *self._failures])
 
     def html(self) -> str:
         """The message's content."""
         parts = [self._step(i, step) for i, step in enumerate(self._steps)]
         if self._talk:
             parts.append(_talk(self._talk))
+        if self._question:
+            parts.append(_asking(self._question))
         parts += [_failure(sentence) for sentence in self._failures]
+        if self._cut_short and self._request:
+            parts.append(f'<p class="aw-options">{_act("Run again", self._request)}</p>')
         if self._status and not self._talk and all(step.over for step in self._steps):
             parts.append(_busy(self._status, time.monotonic() - self._began))
         return _message(parts)
@@ -160,27 +172,30 @@ class Answer:
         return _progress(step.progress, time.monotonic() - step.began)
 
 
-def said(text: str) -> str:
-    """What the person wrote, as they wrote it."""
-    return f'<div class="aw-mine">{_lines(text.strip())}</div>'
+def said(text: str, tool: str = "") -> str:
+    """What the person wrote, as they wrote it, and the tool that they chose for it with a click."""
+    chosen = f'<span class="aw-chosen">{escape(_plainly(tool))} instead</span>' if tool else ""
+    return f'<div class="aw-mine">{_lines(text.strip())}{chosen}</div>'
 
 
 def past(events: Sequence[Asked | Event], serve: Serve) -> list[dict[str, str]]:
     """An earlier conversation (`agent.history`) as chatbot messages; what followed one request is one message."""
-    turns: list[tuple[str, list[Event]]] = []
+    turns: list[tuple[Asked, list[Event]]] = []
     for event in events:
         if isinstance(event, Asked):
-            turns.append((event.text, []))
+            turns.append((event, []))
         elif turns:
             turns[-1][1].append(event)
     shown: list[dict[str, str]] = []
-    for text, happened in turns:
-        shown.append({"role": "user", "content": said(text)})
-        if happened:
-            answer = Answer(serve)
+    for asked, happened in turns:
+        shown.append({"role": "user", "content": said(asked.text, asked.tool)})
+        if happened or asked.is_open:
+            answer = Answer(serve, asked.request)
             for event in happened:
                 answer.add(event)
-            answer.finish(stopped=True)  # a call that has no outcome was stopped
+            if not happened:
+                answer.add(Word(UNFINISHED))
+            answer.finish(stopped=asked.is_open or not isinstance(happened[-1], Made | Failed | Word | Question))
             shown.append({"role": "assistant", "content": answer.html()})
     return shown
 
@@ -220,15 +235,35 @@ def _chosen(step: Step) -> str:
     notes = []
     if choice.confidence is not None:
         notes.append(f"{_percent(choice.confidence)} sure")
-    if choice.alternatives and choice.alternatives[0][1] >= UNLIKELY:
-        tool, share = choice.alternatives[0]
-        notes.append(f"next: {tool} {_percent(share)}")
     if step.seconds is not None and step.seconds >= 0.05:
         notes.append(f"{step.seconds:.1f} s")
+    other = ""
+    if choice.alternatives and choice.alternatives[0][1] >= UNLIKELY:
+        tool, share = choice.alternatives[0]
+        other = _act(f"use {_plainly(tool)} instead", choice.request, tool, f"the next likeliest, {_percent(share)}")
     return (
         f'<p class="aw-step"><code class="aw-tool">{escape(choice.tool)}</code>{args}'
-        f'<span class="aw-notes">{escape(" · ".join(notes))}</span></p>'
+        f'<span class="aw-notes">{escape(" · ".join(notes))} {other}</span></p>'
     )
+
+
+def _plainly(tool: str) -> str:
+    return "plain talk" if tool == NO_TOOL else tool
+
+
+def _asking(question: Question) -> str:
+    """A question and its answers, each one click."""
+    options = "".join(_act(label, question.request, name) for name, label in question.options)
+    return f'<p class="aw-asks">{_lines(question.text)}</p><p class="aw-options">{options}</p>'
+
+
+def _act(label: str, request: str, tool: str = "", title: str = "") -> str:
+    """A button that answers a request anew; without its id it is words alone."""
+    if not request:
+        return f"<span>{escape(label)}</span>"
+    hint = f' title="{escape(title)}"' if title else ""
+    # Gradio takes data attributes out of messages, and leaves a button its value.
+    return f'<button type="button" class="aw-act" value="{escape(f"{request} {tool}")}"{hint}>{escape(label)}</button>'
 
 
 def _percent(share: float) -> str:

@@ -23,7 +23,7 @@ _PLURAL_ONLY = {
     "trousers", "pants", "slacks", "jeans", "chinos", "cargo pants", "corduroys", "joggers", "leggings", "sweatpants",
     "suit trousers",
 }  # fmt: skip
-_ONES = [
+ONES = [
     "zero",
     "one",
     "two",
@@ -169,7 +169,7 @@ class Noun:
         bare = plain(self.one)
         if bare in _PLURAL_ONLY:
             return f"{rng.choice(['a pair of ', 'a pair of ', ''])}{adjective}{self.one}"
-        if self.arg[0].isdigit() or self.arg in _ONES:
+        if self.arg[0].isdigit() or self.arg in ONES:
             return rng.choice(["a {}", "the number {}", "the digit {}", "a hand-written {}", "a {}"]).format(self.one)
         if bare in ("sun", "moon"):
             return f"the {self.one}"
@@ -209,14 +209,14 @@ def number(value: int, rng: Random, loose: bool = True) -> str:
 def spelled(value: int, rng: Random) -> str:
     """A whole number from 0 to 1000 in words: twenty-four, a hundred and five."""
     if value <= 20:
-        return _ONES[value]
+        return ONES[value]
     if value < 100:
         tens, ones = value - value % 10, value % 10
-        return _TENS[tens] + (f"{rng.choice('-- ')}{_ONES[ones]}" if ones else "")
+        return _TENS[tens] + (f"{rng.choice('-- ')}{ONES[ones]}" if ones else "")
     if value == 1000:
         return rng.choice(["a thousand", "one thousand"])
     hundreds, rest = divmod(value, 100)
-    start = f"{rng.choice(['a', 'a', 'one']) if hundreds == 1 else _ONES[hundreds]} hundred"
+    start = f"{rng.choice(['a', 'a', 'one']) if hundreds == 1 else ONES[hundreds]} hundred"
     return start + (f"{rng.choice([' and ', ' and ', ' '])}{spelled(rest, rng)}" if rest else "")
 
 
@@ -248,7 +248,7 @@ def noisy(text: str, rng: Random) -> str:
             continue
         if style < 0.35:
             part = part.lower()
-        elif style > 0.98:
+        elif style > 0.97:
             part = part.upper()
         if rng.random() < 0.2:
             part = part.replace("'", "")

@@ -44,8 +44,10 @@ class Pack:
 
 
 def answer_text(tools: Sequence[dict[str, Any]], example: Example) -> str:
-    """What the assistant writes and the loss covers: the calls, one a line, or the decision not to call."""
-    return call_lines(tools, example.calls) or f"{NO_TOOL}\n"
+    """What the assistant writes and the loss covers: the calls, one a line, or the decision not to call and, where
+    it is taught, the reply.
+    """
+    return call_lines(tools, example.calls) or f"{NO_TOOL}\n{example.reply}"
 
 
 def encode_prefix(tokenizer: Any, tools: Sequence[dict[str, Any]]) -> list[int]:
@@ -57,13 +59,13 @@ def encode_example(tokenizer: Any, tools: Sequence[dict[str, Any]], example: Exa
     """Token ids of a request (what follows the system message) and of its answer."""
     question = encode(tokenizer, tool_prompt(tools, example.turns)[3:])
     answer = tokenizer.encode(answer_text(tools, example), add_special_tokens=False, split_special_tokens=True)
-    if example.calls:  # plain talk goes on in the model's own words, so its end is not taught
+    if example.calls or example.reply:  # plain talk goes on in the model's own words, so its end is not taught
         answer = [*answer, tokenizer.convert_tokens_to_ids("<|im_end|>")]
     return question, answer
 
 
 def make_pack(tokenizer: Any, group: Group, max_tokens: int) -> Pack:
-    """Packs a group's examples; those that no longer fit within `max_tokens` are left out."""
+    """Packs a group's examples in order, as many as fit within `max_tokens`."""
     prefix = encode_prefix(tokenizer, group.tools)
     ids, positions, owner = list(prefix), list(range(len(prefix))), [0] * len(prefix)
     predicts: list[int] = []
@@ -74,7 +76,7 @@ def make_pack(tokenizer: Any, group: Group, max_tokens: int) -> Pack:
         question, answer = encode_example(tokenizer, group.tools, example)
         body = question + answer[:-1]  # the last target is predicted, never read
         if len(ids) + len(body) > max_tokens:
-            continue
+            break  # a later, shorter one might fit, but then long examples would be taught less often
         kept.append(example)
         first = len(ids) + len(question) - 1
         predicts += range(first, first + len(answer))

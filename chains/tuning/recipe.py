@@ -254,6 +254,7 @@ class Trainer:
         (self.out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
         note = {
             "base_sha256": base_sha256(self.base),
+            "teaches": ["calls", "replies"],  # replies: the words after a tool's result (chains/tuning/answers.py)
             "recipe": asdict(self.recipe),
             **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
             "minutes": round(self.progress.seconds / 60, 1),
@@ -306,6 +307,9 @@ def main(arguments: list[str] | None = None) -> None:
     make.add_argument("--seed", type=int, default=0)
     make.add_argument("--split", choices=("train", "dev"), default="train")
     make.add_argument("--json", action="store_true", help="one JSON line an example")
+    calibrate = commands.add_parser("calibrate", help="fit how sure an adapter's choices are to requests with answers")
+    calibrate.add_argument("--requests", type=Path, default=Path("tests/bench/dev.jsonl"), help="JSON lines")
+    calibrate.add_argument("--adapter", type=Path, default=Path("chains/tuning/adapter"), help="its folder")
     train = commands.add_parser("train", help="train the adapter")
     train.add_argument("--out", type=Path, required=True, help="folder of the adapter and its checkpoint")
     train.add_argument("--minutes", type=float, default=Recipe.minutes, help="wall-clock budget (default 45)")
@@ -321,6 +325,11 @@ def main(arguments: list[str] | None = None) -> None:
         _print_examples(args.count, args.seed, args.split, args.json)
         return
     try:
+        if args.command == "calibrate":
+            from chains import calibration
+
+            calibration.command(args.requests, args.adapter)
+            return
         if args.minutes <= 0 or args.steps < 0:
             raise ValueError("--minutes must be above 0 and --steps not below it")
         recipe = Recipe(

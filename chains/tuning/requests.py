@@ -6,7 +6,9 @@ The rules, where words leave a choice:
   ("sweater" -> pullover); one that is not listed is copied, in the singular ("three unicorns" -> unicorn, count 3).
 * "a", "one" and a bare noun ask for no count where one is the default; "some" and "several" never give a count;
   "a couple" is 2, "half a dozen" 6, "a dozen" 12. "a name" is count 1, since five is that tool's default.
-* What the names are for ("for my cat") is no kind; "elf names" has the kind elf.
+* What the names are for ("for my cat") is no kind; "elf names" has the kind elf. People of one sex ("six princesses")
+  are of the kind for that sex where the tool lists one.
+* What stands beside the request ("she turns six and loves robots") gives no argument.
 * A topic ("a text about mercy") is the word that must be in it.
 * Families are named in lower case (gan, lstm), models as they stand. Vague wishes ("wilder", "short") give no argument.
 * What was said is written even if it equals the default, and arguments stand in the schema's order.
@@ -24,7 +26,7 @@ from chains.tuning.values import Values
 CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's tools
     "generate_image": {"seed": (0.18, "seed"), "model": (0.18, "model")},
     "morph_images": {"frames": (0.38, "frames"), "seed": (0.16, "seed"), "model": (0.17, "model")},
-    "vary_image": {"strength": (0.2, "strength"), "seed": (0.12, "seed"), "model": (0.1, "model")},
+    "vary_image": {"strength": (0.28, "strength"), "seed": (0.12, "seed"), "model": (0.1, "model")},
     "complete_image": {"count": (0.2, "ccount"), "seed": (0.12, "seed")},
     "write_text": {
         "words": (0.22, "words"),
@@ -34,11 +36,11 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
         "temperature": (0.1, "temperature"),
         "seed": (0.1, "seed"),
     },
-    "write_code": {"lines": (0.2, "lines"), "temperature": (0.1, "temperature"), "seed": (0.08, "seed")},
+    "write_code": {"lines": (0.3, "lines"), "temperature": (0.1, "temperature"), "seed": (0.08, "seed")},
     "invent_names": {"starts_with": (0.3, "starts_with"), "seed": (0.15, "seed"), "model": (0.17, "model")},
     "compose_music": {
-        "key": (0.3, "key"),
-        "bars": (0.25, "bars"),
+        "key": (0.35, "key"),
+        "bars": (0.32, "bars"),
         "model": (0.12, "model"),
         "temperature": (0.08, "temperature"),
         "seed": (0.1, "seed"),
@@ -46,9 +48,44 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
     "harmonize_melody": {"seed": (0.15, "seed")},
     "make_sound": {"seed": (0.12, "seed"), "model": (0.12, "model")},
     "make_video": {"frames": (0.3, "vframes"), "seed": (0.1, "seed"), "model": (0.12, "model")},
-    "train_model": {"minutes": (0.35, "minutes")},
+    "train_model": {"minutes": (0.4, "minutes")},
 }
 _IMPERATIVE = "- "
+GENDERED = ("surname", "last", "first", "female", "male", "girl", "boy", "female first", "male first")
+SPECS = {  # argument -> how a person labels it in "subject: coat, count: 3", and the slot of its value
+    "generate_image": {"subject": ("subject", "noun"), "count": ("count|number|n|pictures|how many", "digit")},
+    "morph_images": {
+        "start": ("start|from|first", "start"),
+        "end": ("end|to|last", "end"),
+        "frames": ("frames|steps", "frames"),
+    },
+    "write_text": {
+        "words": ("words|length|word count", "words"),
+        "style": ("style", "style"),
+        "must_include": ("must include|must contain|include|contains|keyword", "must"),
+        "temperature": ("temperature|temp|t", "temperature"),
+    },
+    "invent_names": {
+        "kind": ("kind|type", "kindword"),
+        "count": ("count|number|n|how many", "digit"),
+        "starts_with": ("starts with|first letter|beginning|start", "letters"),
+    },
+    "compose_music": {
+        "key": ("key", "key"),
+        "bars": ("bars|length in bars", "bars"),
+        "temperature": ("temperature", "temperature"),
+    },
+    "make_video": {"subject": ("subject", "vsubject"), "frames": ("frames", "frames")},
+}
+_ALWAYS = ("subject", "start", "end")
+_SPEC_LEADS = {
+    "generate_image": ("draw", "picture", "generate_image", "image", "draw this"),
+    "morph_images": ("morph", "morph_images", "make a morph"),
+    "write_text": ("text", "write", "write_text", "write a text", "passage"),
+    "invent_names": ("names", "invent names", "invent_names", "name list"),
+    "compose_music": ("music", "compose", "compose_music", "tune"),
+    "make_video": ("video", "make_video", "clip"),
+}
 
 
 class Request(Values):
@@ -93,6 +130,8 @@ class Request(Values):
         return str(self.count(20)[0])
 
     def slot_things(self) -> str:
+        if not hasattr(self, "_subject") and self.rng.random() < 0.1 and (said := self.oblique()):
+            return said
         item = self.shared_subject()
         luck = self.rng.random()
         if luck < 0.42:
@@ -132,7 +171,14 @@ class Request(Values):
             return verbatim(value)
         item = self.subject(avoid=other)
         self.put(side, item.arg)
-        return item.one if self.rng.random() < 0.25 else self.one(item)
+        luck = self.rng.random()
+        if luck < 0.2:
+            return item.one
+        if luck < 0.32:
+            return item.many
+        if luck < 0.45:
+            return f"{self.rng.choice(['the', 'the', 'my', 'my old', 'that'])} {item.one}"
+        return self.one(item)
 
     def slot_text(self) -> str:
         rng = self.rng
@@ -163,67 +209,38 @@ class Request(Values):
             ]
         )
         luck = rng.random()
+        topical = "must_include" in self.tool_known
         if luck < 0.12 and "words" in self.tool_known:
-            value = self.word_count()
-            return rng.choice(
-                [
-                    "a {}-word text",
-                    "a {} word passage",
-                    "a {}-word paragraph",
-                    "a passage of {} words",
-                    "a text of {} words",
-                    "{} words",
-                    "about {} words",
-                    "{} words of text",
-                    "around {} words of prose",
-                ]
-            ).format(value)
-        if luck < 0.26 and "style" in self.tool_known:
-            if "scripture" in self.known.get("style", []) and rng.random() < 0.6:
-                self.put("style", "scripture")
-                return rng.choice(
-                    [
-                        "a bible-like passage",
-                        "a biblical text",
-                        "some scripture",
-                        "a scripture passage",
-                        "a Bible passage",
-                        "a bible verse",
-                        "something biblical",
-                        "a holy-sounding passage",
-                        "a piece of scripture",
-                        "a verse like in the Bible",
-                        "a few lines of scripture",
-                        "a new bible chapter",
-                        "an Old Testament style text",
-                        "a psalm-like passage",
-                        "a psalm",
-                        "a fake psalm",
-                        "a made-up bible verse",
-                        "a page of scripture",
-                        "a page from a holy book",
-                        "a holy text",
-                        "some Bible-sounding text",
-                        "some old-testament sounding text",
-                        "something that sounds like the Bible",
-                        "a King James style passage",
-                        "a passage in King James English",
-                        "a prophecy like in the Bible",
-                        "a made-up gospel",
-                        "some biblical prose",
-                        "a scripture verse",
-                        "a chapter of scripture",
-                    ]
-                )
-            said = self.style()
-            return f"{base} in the style of {said}"
-        if luck < 0.36 and "must_include" in self.tool_known:
-            topics = [t for t in words("topics_of_text") if " " not in t or t.startswith(("the ", "a "))]
-            topic = rng.choice([rng.choice(topics), rng.choice(words("themes"))])
-            self.put("must_include", re.sub(r"^(a|the) ", "", topic))
+            base = expand(rng.choice(sections("clauses.txt")["counted texts"]), rng, self.fill)
+            luck = 0.3 if rng.random() < 0.2 and topical else 1.0
+        elif luck < 0.3 and "style" in self.tool_known:
+            base = self.styled(base)
+            luck = 0.3 if rng.random() < 0.25 and topical else 1.0
+        if 0.3 <= luck < 0.4 and topical:
+            topic = rng.choice([rng.choice(words("topics_of_text")), *(rng.choice(words("themes")) for _ in range(2))])
+            if rng.random() < 0.3:
+                topic = rng.choice(words(rng.choice(["any words", "must"])))
+            self.put("must_include", re.sub(r"^(a|an|the) ", "", topic))
             link = rng.choice(["about", "about", "about", "on", "on the subject of", "that is about", "concerning"])
             return f"{base} {link} {grammar.safe(topic)}"
         return base
+
+    def styled(self, base: str) -> str:
+        """A text named by its kind: "a fake psalm", "a sonnet", "some bible-like prose"."""
+        table = synonyms("style nouns")
+        listed = [label for label in self.known.get("style", []) if label in table]
+        luck = self.rng.random()
+        if (luck < 0.7 and listed) or luck < 0.25:
+            label = self.rng.choice(listed or list(table))
+            self.put("style", label)
+            said = self.rng.choice(table[label])
+            if said.startswith(("a ", "an ")) and self.rng.random() < 0.45:
+                kind = self.rng.choice(
+                    ["fake", "short", "made-up", "new", "mock", "little", "brief", "pretend", "long"]
+                )
+                said = f"a {kind} {said.partition(' ')[2]}"
+            return said
+        return f"{base} in the style of {self.style()}"
 
     def slot_about_style(self) -> str:
         return f"in the style of {self.style()}"
@@ -278,16 +295,53 @@ class Request(Values):
     def slot_names_bare(self) -> str:
         return self.kind() if "kind" in self.tool_known and self.rng.random() < 0.6 else "names"
 
+    def slot_persons(self) -> str:
+        """People to be named: how many, and their sex where the tool lists it."""
+        count, said = self.count(40)
+        many = grammar.noun(self._person()).many
+        return f"{said if 'of' not in said else count} {many}"
+
+    def slot_person(self) -> str:
+        """Somebody to be named, one."""
+        self.put("count", 1)
+        one = grammar.noun(self._person()).one
+        return f"{grammar.article(one)} {one}"
+
+    def slot_people(self) -> str:
+        return grammar.noun(self._person()).many
+
+    def _person(self) -> str:
+        table = synonyms("persons")
+        listed = [label for label in self.known.get("kind", []) if label.removesuffix(" first") in table]
+        if not listed or "kind" not in self.tool_known or self.rng.random() < 0.1:
+            return self.rng.choice(table["anybody"])
+        label = self.rng.choice(listed)
+        self.put("kind", label)
+        return self.rng.choice(table[label.removesuffix(" first")])
+
+    def slot_noun_name(self) -> str:
+        """One name without its article: "surname", "dwarf name"."""
+        bare = self.slot_names_bare()
+        self.put("count", 1)
+        return (
+            re.sub(r"^names\b", "name", bare) if bare.startswith("names") else re.sub(r"names\b", "name", bare, count=1)
+        )
+
     def kind(self) -> str:
         table = synonyms("nametypes")
         listed = [label for label in self.known.get("kind", []) if label in table]
         if listed and self.rng.random() < 0.75:
             label = self.rng.choice(listed)
             said = self.rng.choice(table[label])
+        elif self.rng.random() < 0.3:
+            item = grammar.noun(self.rng.choice(words(self.rng.choice(["unknown", "nouns", "name holders"]))))
+            label = item.one
+            said = self.rng.choice([f"{item.one} names", f"{item.one} names", f"names for {item.many}"])
+            said = grammar.safe(said)
         else:
             taken = {said for label in listed for said in table[label]}
             label = self.rng.choice([k for k in table if k not in listed and table[k][0] not in taken and k != "last"])
-            said = table[label][0]
+            said = table[label][0] if label in GENDERED else self.rng.choice(table[label])
         self.put("kind", label)
         return said
 
@@ -298,7 +352,10 @@ class Request(Values):
         return [line for line in lines if grammar.reserved(line) == (self.split == "dev")] or lines
 
     def make(self) -> None:
-        """Draws a frame and its clauses; afterwards `text` and `args` stand."""
+        """Draws a frame, its clauses and what stands beside it; afterwards `text` and `args` stand."""
+        if self.task in SPECS and self.rng.random() < 0.025:
+            self.text = self.spec()
+            return
         section = self.task
         if self.task == "write_text" and "prompt" in self.tool_known and self.rng.random() < 0.36:
             section = "write_text_prompt"
@@ -311,7 +368,57 @@ class Request(Values):
         if topic:
             self.put("topic", grammar.plain(self._cached[topic[1:-1]]) if topic.startswith("{") else topic)
         self.is_question = core.endswith("?")
-        self.text = self.add_clauses(core.removesuffix("?"))
+        core = self.add_clauses(core.removesuffix("?"))
+        core = core.replace(" of of ", " of ").replace("a couple of times", "twice")
+        core = re.sub(r"\b(half|part|side) (?:half|part)\b", r"\1", core)
+        core = re.sub(r"(a couple|a trio|a quartet) of(?=[!,.?)]|$)", r"\1", core)
+        self.text = self.beside(core)
+
+    def spec(self) -> str:
+        """A request as a list of settings: "words: 35, style: scripture, seed: 9"."""
+        rng = self.rng
+        table = {**SPECS[self.task], "seed": ("seed|random seed", "seed"), "model": ("model", "model")}
+        if self.task == "make_video":
+            table["subject"] = ("subject", "vbare")
+        names = [name for name in table if name in self.tool_known and (name in _ALWAYS or rng.random() < 0.55)]
+        rng.shuffle(names)
+        sign, mark = rng.choice([(": ", ", "), (": ", ". "), ("=", " "), ("=", ", "), (" ", ", "), (": ", "; ")])
+        parts = [f"{rng.choice(table[name][0].split('|'))}{sign}{self.fill(table[name][1])}" for name in names]
+        lead = rng.choice(_SPEC_LEADS[self.task])
+        return lead + rng.choice([": ", ", ", ". ", " - "]) + mark.join(parts) if parts else lead
+
+    def slot_vbare(self) -> str:
+        self.slot_vsubject()
+        return str(self.args["subject"])
+
+    def slot_kindword(self) -> str:
+        listed = self.known.get("kind", [])
+        value = self.rng.choice([*listed, *listed, self.rng.choice(words("name holders")).partition("/")[0]])
+        self.put("kind", value)
+        return grammar.safe(value)
+
+    def beside(self, core: str) -> str:
+        """`core` with a sentence before it or after it that gives the reason and no argument."""
+        rng, table = self.rng, sections("wrap.txt")
+        before = rng.random() < 0.13
+        after = not before and rng.random() < 0.12 and not core.endswith(END)
+        if not (before or after):
+            return core
+        if self.is_imperative and rng.random() < 0.55:
+            pattern = rng.choice([p for p in table["imperative"] if p.endswith(("*", "*?"))])
+            core, self.is_question = pattern.removesuffix("?").replace("*", core), pattern.endswith("?")
+        mine = table.get(f"{'before' if before else 'after'} {self.task}", [])
+        other = table["before any" if before else "after any"]
+        said = expand(rng.choice(mine if mine and rng.random() < 0.65 else other), rng, self.fill)
+        self.is_imperative = False
+        if before:
+            core = core[:1].upper() + core[1:] if rng.random() < 0.7 else core
+            return f"{said} {core}"
+        ended = core + ("?" if self.is_question else "" if said[0] == "," else rng.choice([".", ".", "!", " -"]))
+        if self.is_question and said[0] == ",":
+            said = said[2].upper() + said[3:]
+        self.is_question = False
+        return f"{ended}{'' if said[0] == ',' else ' '}{said}"
 
     def _once(self, slot: str) -> str:
         """A slot that the topic repeats."""
@@ -320,9 +427,11 @@ class Request(Values):
         return self._cached.setdefault(slot, self.fill(slot))
 
     def add_clauses(self, core: str) -> str:
-        wanted = [name for name, (chance, _) in CLAUSES.get(self.task, {}).items() if self.rng.random() < chance]
+        more = 2.5 if self.rng.random() < 0.15 else 1  # sometimes all is said in one sentence
+        wanted = [name for name, (chance, _) in CLAUSES.get(self.task, {}).items() if self.rng.random() < chance * more]
         self.rng.shuffle(wanted)
-        for name in wanted[:3]:
+        joined = False
+        for name in wanted[:4]:
             if name in self.args or name not in self.tool_known:
                 continue
             clauses = sections("clauses.txt")[CLAUSES[self.task][name][1]]
@@ -332,5 +441,8 @@ class Request(Values):
                 continue  # words after a bare copied text would belong to it
             if not clause.startswith("*") and core[:1] == KEEP:
                 continue
+            if joined and clause.startswith("* with ") and self.rng.random() < 0.6:
+                clause = clause.replace("* with ", "* and ", 1)  # "with seed 7 and the vae"
+            joined = clause.startswith("* with ")
             core = expand(clause, self.rng, self.fill).replace("*", core)
         return core

@@ -34,6 +34,58 @@ STYLES = (
     ["haiku", "sermon", "gothic"],
 )
 
+# Requests of one cluster could pass for another's, so none of them counts as unserved while another is in the list.
+CLUSTERS = (
+    {"set_timer", "set_alarm", "create_reminder", "add_event", "list_events", "take_note", "days_until"},
+    {"send_email", "send_message", "make_call", "post_tweet"},
+    {"order_status", "track_parcel", "cancel_order"},
+    {"run_query", "count_rows", "get_definition_of_done"},
+    {"find_restaurant", "book_table", "get_recipe", "find_hotel"},
+    {"find_flights", "train_times", "route_distance", "book_taxi"},
+    {
+        "search_web",
+        "get_news",
+        "define_word",
+        "movie_info",
+        "sports_score",
+        "open_page",
+        "translate",
+        "current_time",
+        "get_weather",
+    },
+    {"calculate", "convert_units", "convert_currency", "random_number", "roll_dice", "flip_coin"},
+    {"read_file", "summarize", "delete_file", "zip_folder", "resize_photo", "spell_check"},
+    {"light_switch", "set_color", "set_thermostat", "open_blinds", "lock_door", "vacuum", "set_volume"},
+    {"play_song", "play_podcast", "compose_music"},
+    {"stock_price", "buy_shares", "pay_bill", "account_balance"},
+    {"write_text", "fill_blanks", "write_code"},
+    {"make_video", "morph_images"},
+    {"vary_image", "complete_image"},
+    {"restart_server", "ping"},
+    {"take_note", "log_workout", "log_weight"},
+    {"create_ticket", "assign_ticket"},
+    {"about", "train_model"},
+    {"set_language", "translate", "spell_check"},
+    {
+        "generate_image",
+        "complete_image",
+        "make_sprite",
+        "make_tiles",
+        "make_logo",
+        "make_font",
+        "make_maze",
+        "make_planet",
+    },
+    {"generate_image", "make_chart", "make_qr", "star_map", "knitting_pattern", "make_dungeon", "make_palette"},
+    {"write_text", "make_riddle", "make_emoji_story", "make_potion", "make_crossword"},
+    {"compose_music", "make_sound", "make_jingle", "bird_call", "play_song"},
+    {"search_web", "museum_hours", "plant_care", "library_search", "movie_info", "star_map"},
+    {"get_recipe", "find_restaurant", "plan_menu"},
+    {"make_workout", "log_workout"},
+    {"read_file", "summarize", "make_chart", "open_page", "make_qr"},
+    {"invent_names", "make_logo", "make_planet", "make_potion"},
+)
+
 
 @dataclass
 class ShownTool:
@@ -44,29 +96,34 @@ class ShownTool:
     known: dict[str, list[str]]
     renamed: dict[str, str]  # argument -> shown name
     schema: dict[str, Any]  # before renaming
+    generic: Any = None  # a `chains.tuning.generic.GenericTool` where the tool was composed at random
 
 
 def pick_tools(rng: Random) -> list[ShownTool]:
+    """The app's own list as most people have it, in parts, in full, among other apps' tools, or those alone."""
     luck = rng.random()
     ours = [task for task in TASKS if task not in SERVED]
     others = list(invented_tools())
-    if luck < 0.52:
+    if luck < 0.24:
+        return default_tools()
+    if luck < 0.42:
         tasks = list(SERVED)
-        for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
+        for _ in range(rng.choice([0, 0, 1, 1, 2])):
             tasks.remove(rng.choice(tasks))
-        if rng.random() < 0.2:
-            tasks.append(rng.choice(others))
-    elif luck < 0.58:
-        tasks = list(TASKS)
-    elif luck < 0.86:
+    elif luck < 0.64:
+        tasks = [task for task in TASKS if task not in rng.sample(list(TASKS), rng.choice([0, 0, 1, 2, 3, 4]))]
+    elif luck < 0.84:
+        tasks = rng.sample(SERVED, rng.randint(2, 5)) + rng.sample(ours, rng.choice([0, 0, 1, 2, 3]))
+        tasks = [task for task in TASKS if task in tasks] + rng.sample(others, rng.randint(1, 3))
+    elif luck < 0.92:
         tasks = (
-            rng.sample(SERVED, rng.randint(0, 4))
+            rng.sample(SERVED, rng.randint(0, 3))
             + rng.sample(ours, rng.randint(1, 4))
             + rng.sample(others, rng.randint(0, 3))
         )
     else:
         tasks = rng.sample(others, rng.randint(1, 8)) + rng.sample(list(SERVED), rng.choice([0, 0, 1]))
-    if rng.random() < 0.75:
+    if rng.random() < 0.6:
         rng.shuffle(tasks)
     known = pick_known(rng)
     style = {
@@ -77,6 +134,25 @@ def pick_tools(rng: Random) -> list[ShownTool]:
         "pictures": "generate_image" in tasks,
     }
     return [show(task, known, style, rng) for task in tasks]
+
+
+def default_tools() -> list[ShownTool]:
+    """The list that the app shows with the models that it brings."""
+    known = {
+        "subject": [label.partition("/")[0] for label in synonyms("labels fashion")],
+        "style": ["scripture"],
+        "kind": ["surname", "female", "male"],
+    }
+    fits = {"generate_image": ("subject",), "write_text": ("style",), "invent_names": ("kind",)}
+    tools = []
+    for task in TASKS:
+        if task in SERVED:
+            mine = {name: known[name] for name in fits.get(task, ())}
+            schema = describe(task, mine)
+            if task == "morph_images":
+                mine["subject"] = known["subject"]
+            tools.append(ShownTool(task, schema, mine, {}, copy.deepcopy(schema)))
+    return tools
 
 
 def pick_known(rng: Random) -> dict[str, list[str]]:

@@ -10,6 +10,39 @@ from typing import Any
 from chains.tuning import grammar
 from chains.tuning.grammar import Noun, number, quoted, synonyms, verbatim, words
 
+SEEDS = (0, 1, 2, 3, 7, 10, 11, 13, 42, 99, 100, 101, 123, 256, 1000, 1234, 1337, 2000, 2023, 2026, 4711, 12345, 31415)
+DURATIONS = (
+    (30, "half an hour"),
+    (60, "an hour"),
+    (60, "one hour"),
+    (15, "a quarter of an hour"),
+    (90, "an hour and a half"),
+    (90, "1.5 hours"),
+    (120, "two hours"),
+    (120, "2 hours"),
+    (180, "three hours"),
+    (240, "4 hours"),
+    (1, "a minute"),
+    (1, "60 seconds"),
+    (2, "a couple of minutes"),
+)
+GROUPS = (
+    (6, "half a dozen"),
+    (6, "a half dozen"),
+    (12, "a dozen"),
+    (12, "one dozen"),
+    (24, "two dozen"),
+    (36, "three dozen"),
+    (48, "four dozen"),
+    (2, "a couple of"),
+    (3, "a trio of"),
+    (4, "a quartet of"),
+    (10, "ten"),
+    (50, "fifty"),
+    (100, "a hundred"),
+    (100, "one hundred"),
+)
+
 
 class Values:
     """What a request may mention, one value at a time; each is noted in `args` as it is said.
@@ -47,6 +80,17 @@ class Values:
                 arg = item.one.removesuffix("s") if item.one in ("trousers", "slacks") else item.one
                 return Noun(arg, grammar.safe(item.one), grammar.safe(item.many))
 
+    def oblique(self) -> str:
+        """A listed subject described and not named, or nothing where none fits."""
+        table = synonyms("oblique")
+        mine = [label for label in self.known.get("subject", []) if label.replace(" ", "-") in table]
+        if not mine:
+            return ""
+        label = self.rng.choice(mine)
+        self._subject = Noun(label, "", "")
+        self.put("subject", label)
+        return self.rng.choice(table[label.replace(" ", "-")])
+
     def one(self, item: Noun) -> str:
         listed = item.arg in self.known.get("subject", [])
         colour = f"{self.rng.choice(words('colours'))} " if listed and self.rng.random() < 0.15 else ""
@@ -61,6 +105,10 @@ class Values:
         few = [2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10, 12]
         value = self.rng.choice([*few, *(self.rng.randint(2, 20) for _ in range(5)), self.rng.randint(2, top)])
         value = min(value, top)
+        if not most and self.rng.random() < 0.14:
+            value, said = self.rng.choice([(n, words) for n, words in GROUPS if n <= top])
+            self.put("count", value)
+            return value, said
         self.put("count", value)
         return value, number(value, self.rng)
 
@@ -92,7 +140,7 @@ class Values:
 
     def seed(self) -> str:
         top = self.rng.choice([12, 50, 100, 100, 999, 999, 9999, 99999, 2**31 - 1])
-        value = self.rng.randint(0, top)
+        value = self.rng.choice([self.rng.randint(0, top), self.rng.randint(0, top), self.rng.choice(SEEDS)])
         self.put("seed", value)
         return number(value, self.rng, loose=False) if value <= 100 and self.rng.random() < 0.5 else str(value)
 
@@ -133,29 +181,32 @@ class Values:
 
     def slot_image(self) -> str:
         if self.rng.random() < 0.3:
-            value = self.rng.choice(words("imageids"))
+            value = self.image_id()
             self.put("image", value)
             return self.rng.choice(["image {}", "{}", "picture {}", "the image {}"]).format(verbatim(value))
         return self.rng.choice(words("images"))
 
+    def image_id(self) -> str:
+        """An image's id, most often one that no list holds."""
+        if self.rng.random() < 0.3:
+            return self.rng.choice(words("imageids"))
+        code = f"{self.rng.getrandbits(32):08x}"[: self.rng.choice([4, 6, 8, 8])]
+        return self.rng.choice(["", "", "", "img-", "img_", "pic-", "image-", "upload-"]) + code
+
     def slot_keep(self) -> str:
-        value, said = self.rng.choice(
-            [
-                ("top", "top"),
-                ("top", "upper part"),
-                ("bottom", "bottom"),
-                ("bottom", "lower half"),
-                ("left", "left"),
-                ("left", "left side"),
-                ("right", "right"),
-                ("right", "right side"),
-                ("outside", "outside"),
-                ("outside", "border"),
-                ("outside", "edge"),
-            ]
-        )
+        value, said = self._part("keep parts")
         self.put("keep", value)
         return said
+
+    def slot_redo(self) -> str:
+        """The part that is painted anew, so that the other one stays."""
+        value, said = self._part("redo parts")
+        self.put("keep", value)
+        return said
+
+    def _part(self, table: str) -> tuple[str, str]:
+        value = self.rng.choice(list(synonyms(table)))
+        return value, self.rng.choice(synonyms(table)[value])
 
     def slot_keepside(self) -> str:
         return f"the {self.slot_keep()}"
@@ -165,32 +216,76 @@ class Values:
         self.put(name, value)
         return quoted(verbatim(value), self.rng) if quote else verbatim(value)
 
+    def gapped(self) -> str:
+        """A sentence with gaps: one of the list, or a plain one whose words are struck out here."""
+        rng = self.rng
+        if rng.random() < 0.25:
+            value = rng.choice(words("blanks"))
+        else:
+            parts = rng.choice(words("sentences to gap")).split()
+            gap = rng.choice(["___", "___", "____", "_____", "__", "[MASK]", "[MASK]", "______"])
+            for i in rng.sample(range(len(parts)), rng.choice([1, 1, 1, 2])):
+                mark = parts[i][-1] if parts[i][-1] in ",.!?;" else ""
+                parts[i] = gap + mark
+            value = " ".join(parts)
+        self.put("text", value)
+        return verbatim(value)
+
     def slot_blank(self) -> str:
-        return self._copied("text", "blanks")
+        return self.gapped()
 
     def slot_qblank(self) -> str:
-        return self._copied("text", "blanks", quote=True)
+        return quoted(self.gapped(), self.rng)
 
     def slot_codekind(self) -> str:
         return self.rng.choice(words("codekinds"))
 
     def slot_code(self) -> str:
-        return self._copied("prompt", "codes")
+        value = self.rng.choice(words("codes"))
+        if self.rng.random() < 0.4:
+            value = f"{self.rng.choice(words('code verbs'))} {self.rng.choice(words('code objects'))}"
+        self.put("prompt", value)
+        return verbatim(value)
+
+    def codeline(self) -> str:
+        value = self.rng.choice(words("codelines"))
+        if self.rng.random() < 0.6:
+            verb, noun = self.rng.choice(words("code names")), self.rng.choice(words("nouns")).partition("/")[0]
+            noun = noun.replace(" ", "_")
+            given = self.rng.choice(["", "x", "path", "items", "a, b", "text", "n: int", "values", "self", noun])
+            value = self.rng.choice([f"def {verb}_{noun}({given}):", f"def {verb}({given}):", f"class {noun.title()}:"])
+        self.put("prompt", value)
+        return verbatim(value)
 
     def slot_codeline(self) -> str:
-        return self._copied("prompt", "codelines")
+        return self.codeline()
 
     def slot_qcodeline(self) -> str:
-        return self._copied("prompt", "codelines", quote=True)
+        return quoted(self.codeline(), self.rng)
 
     def slot_music(self) -> str:
         return self.rng.choice(words("musics"))
 
     def slot_key(self) -> str:
-        return grammar.plain(self._copied("key", "keys"))
+        tone = self.rng.choice("CDEFGAB") + self.rng.choice(["", "", "", "", " flat", " sharp", "b", "#"])
+        value = f"{tone} {self.rng.choice(['major', 'minor'])}"
+        self.put("key", value)
+        return grammar.safe(value)
 
     def slot_melody(self) -> str:
-        return self._copied("melody", "melodies")
+        value = self.rng.choice(words("melodies"))
+        if self.rng.random() < 0.75:
+            marks = self.rng.choice([("", "", "", "#"), ("", "", "b"), ("",)])
+            lengths = self.rng.choice([("",), ("", "", "", "/2"), ("", "/2", "/4")])
+            octave = self.rng.choice([3, 4, 4, 5])
+            notes = [
+                f"{self.rng.choice('CDEFGAB')}{self.rng.choice(marks)}{octave + self.rng.choice([0, 0, 0, 1])}"
+                f"{self.rng.choice(lengths)}"
+                for _ in range(self.rng.randint(3, 12))
+            ]
+            value = " ".join(notes)
+        self.put("melody", value)
+        return verbatim(value)
 
     def slot_sound(self) -> str:
         table = synonyms("sounds")
@@ -205,13 +300,24 @@ class Values:
         return self.rng.choice([f"some {item.many}", item.one, f"{item.one} sound"])
 
     def slot_vsubject(self) -> str:
-        value = self.rng.choice(words("vsubjects"))
+        luck = self.rng.random()
+        if luck < 0.45:
+            value = self.rng.choice(words("vsubjects"))
+        else:
+            value = self.rng.choice(words(self.rng.choice(["unknown", "nouns"]))).partition("/")[0]
+            if luck < 0.8:
+                value = f"{self.rng.choice(words('motions'))} {value}"
         self.put("subject", value)
-        return value
+        bare = value.endswith(("s", "fire", "snow", "water", "seven", "rain", "smoke")) and not value.endswith("ss")
+        return value if bare else f"{grammar.article(value)} {value}"
 
     def slot_video(self) -> str:
         base = self.rng.choice(words("videos"))
-        return f"{base} of {self.slot_vsubject()}" if self.rng.random() < 0.7 else base
+        return (
+            f"{base} {self.rng.choice(['of', 'of', 'of', 'with', 'showing'])} {self.slot_vsubject()}"
+            if self.rng.random() < 0.75
+            else base
+        )
 
     def slot_family(self) -> str:
         said = self.slot_familyname()
@@ -224,59 +330,113 @@ class Values:
         return self.rng.choice(table[family])
 
     def slot_data(self) -> str:
-        return self._copied("data", "datas")
+        value = self.rng.choice(words("datas"))
+        if self.rng.random() < 0.55:
+            name = fresh_name(self.rng)
+            value = self.rng.choice(
+                [
+                    f"{name}.txt",
+                    f"{name}.zip",
+                    f"{name}.csv",
+                    f"{name}/",
+                    f"data/{name}",
+                    f"upload-{name}",
+                    self.image_id(),
+                ]
+            )
+        self.put("data", value)
+        return verbatim(value)
 
     def slot_name(self) -> str:
-        return self._copied("name", "newnames")
+        value = self.rng.choice(words("newnames")) if self.rng.random() < 0.4 else fresh_name(self.rng)
+        self.put("name", value)
+        return verbatim(value)
 
     # values of clauses
 
     slot_seed, slot_model, slot_style, slot_words = seed, model, style, word_count
 
     def slot_temperature(self) -> str:
-        value = self.rng.choice([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.1, 1.2, 1.5, 1.0, 0.4, 1.3])
+        value = self.rng.choice([0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.9, 1.1, 1.2, 1.5, 1.0, 0.4, 1.3, 0.8, 2.0, 0.0, 1.4])
+        if self.rng.random() < 0.15:
+            value = self.rng.choice([0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.05, 1.25, 1.75, 1.9])
         self.put("temperature", value)
-        return f"{value:g}" if self.rng.random() < 0.7 else f"{value}"
+        luck = self.rng.random()
+        if luck < 0.08 and 0 < value < 1:
+            return f"{value:g}".removeprefix("0")
+        return f"{value:g}" if luck < 0.75 else f"{value}"
 
     def slot_must(self) -> str:
-        value = self.rng.choice(words(self.rng.choice(["must", "themes", "themes"])))
+        value = self.rng.choice(
+            words(self.rng.choice(["must", "themes", "themes", "wordsx", "any words", "any words"]))
+        )
+        if self.rng.random() < 0.25:
+            value = self.rng.choice(words(self.rng.choice(["nouns", "unknown"]))).partition("/")[0]
         self.put("must_include", value)
         return quoted(grammar.safe(value), self.rng, bare=0.65)
 
     def slot_frames(self) -> str:
-        value = self.rng.choice([5, 6, 8, 10, 12, 20, 24, 30, 32, 40, 60, self.rng.randint(3, 60)])
+        top = int((self.fields.get("frames") or {}).get("maximum", 64))
+        usual = [5, 6, 7, 8, 9, 10, 12, 15, 16, 18, 20, 24, 25, 30, 32, 36, 40, 48, 50, 60, 64]
+        value = self.rng.choice([*usual, *(self.rng.randint(3, top) for _ in range(9))])
         self.put("frames", value)
+        if value in (12, 24) and self.rng.random() < 0.25:
+            return "a dozen" if value == 12 else "two dozen"
         return number(value, self.rng, loose=False)
 
     def slot_strength(self) -> str:
-        value = self.rng.choice([0.1, 0.2, 0.3, 0.4, 0.7, 0.8, 0.9])
+        value = self.rng.choice([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.15, 0.25, 0.35, 0.75, 1.0])
         self.put("strength", value)
-        return str(value)
+        luck = self.rng.random()
+        if luck < 0.1:
+            return f"{round(value * 100)}{self.rng.choice(['%', ' %', ' percent'])}"
+        return f"{value:g}".removeprefix("0") if luck < 0.2 and value < 1 else f"{value:g}"
 
     def slot_count(self) -> str:
         return self.count()[1]
 
-    def slot_lines(self) -> str:
-        value = self.rng.choice([5, 8, 10, 12, 15, 30, 40, 50])
-        self.put("lines", value)
+    def _amount(self, name: str, usual: tuple[int, ...]) -> str:
+        value = self.rng.choice([*usual, self.rng.randint(2, max(usual)), self.rng.randint(2, max(usual))])
+        self.put(name, value)
         return number(value, self.rng, loose=False)
+
+    def slot_lines(self) -> str:
+        return self._amount("lines", (5, 8, 10, 12, 15, 25, 30, 40, 50, 60, 100))
 
     def slot_bars(self) -> str:
-        value = self.rng.choice([4, 12, 16, 24, 32, 6, 10])
-        self.put("bars", value)
-        return number(value, self.rng, loose=False)
+        return self._amount("bars", (4, 6, 8, 10, 12, 16, 16, 20, 24, 32, 48, 64))
 
     def slot_minutes(self) -> str:
-        value = self.rng.choice([1, 2, 3, 10, 15, 20, 30, 45, 60])
+        return self._amount("minutes", (1, 2, 3, 4, 7, 8, 10, 12, 15, 20, 25, 30, 40, 45, 60, 90, 120))
+
+    def slot_duration(self) -> str:
+        """A time with its unit, in minutes for the tool."""
+        if self.rng.random() < 0.6:
+            return f"{self.slot_minutes()} {self.rng.choice(['minutes', 'minutes', 'min', 'mins'])}"
+        value, said = self.rng.choice(DURATIONS)
         self.put("minutes", value)
-        return number(value, self.rng, loose=False)
+        return said
 
 
 def fresh_name(rng: Random) -> str:
     """A model's name that no list holds, so that names are copied and not recalled."""
     noun = rng.choice(words(rng.choice(["nouns", "unknown"]))).partition("/")[0]
     theme, other = (rng.choice([part for part in words("themes") if " " not in part]) for _ in range(2))
-    name = rng.choice([noun, theme, f"my {noun}", f"my {theme}", f"{theme} {other}", f"{noun} maker", f"{theme} model"])
+    many = grammar.plural(noun)
+    name = rng.choice(
+        [
+            noun,
+            theme,
+            many,
+            many,
+            f"my {many}",
+            f"my {noun}",
+            f"my {theme}",
+            f"{theme} {other}",
+            f"{noun} maker",
+            f"{theme} model",
+        ]
+    )
     name = name.replace(" ", rng.choice(["-", "-", "_", ""]))
     number = rng.randint(2, 20)
     return name.lower() + rng.choice(["", "", "", "-vae", "-gpt", "-markov", "-lstm", str(number), f"-v{number}"])

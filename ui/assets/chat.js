@@ -1,4 +1,5 @@
-// The picture viewer (a click on a picture enlarges it), Copy buttons, Escape for Stop, and speakers' names for screen readers.
+// The picture viewer (a click on a picture enlarges it), Copy buttons, buttons that ask anew, Escape for Stop, and
+// speakers' names for screen readers.
 (() => {
   let shots = [], at = 0, dialog, opener;
 
@@ -49,6 +50,12 @@
       shots = [...shot.parentElement.querySelectorAll(".aw-shot")];
       show(shots.indexOf(shot));
       dialog.showModal();
+    }
+    const act = event.target.closest(".aw-act");
+    if (act && window.artwrightAct) {
+      act.disabled = true; // until the page is drawn anew; one click is one turn
+      const [request, ...tool] = act.value.split(" ");
+      window.artwrightAct({ request, tool: tool.join(" ") });
     }
     const copy = event.target.closest(".aw-copy");
     if (copy) {

@@ -1,0 +1,345 @@
+"""Several tasks in one message, and the calls that they mean, in the order in which they are to run.
+
+* Each task is one call, also where one tool serves them all: "two coats and a bag" are two calls.
+* A task keeps what an earlier one said only where the words say so ("5 surnames with Ka, 5 with Lo", "one with seed 7",
+  "both with seed 3", "write about it").
+* "before you X, do Y" runs Y first.
+* "and" alone makes no second task: "a cup and saucer", "a black and white shirt", "a text about war and peace".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from chains.prompting import Turn
+from chains.schemas import TASKS
+from chains.tuning import grammar
+from chains.tuning.grammar import END, Noun, expand, sections, words
+from chains.tuning.requests import Request
+from chains.tuning.toollists import ShownTool
+from chains.tuning.writer import Example, Writer
+
+_TRIES = 40  # draws until tasks fit one another; lists with hardly any tools may never offer two
+_FREE_VERBS = (
+    "",
+    "I",
+    "my",
+    "these",
+    "still",
+    "for",
+    "pictures",
+    "a",
+    "i",
+    "can",
+    "could",
+    "let",
+    "let's",
+    "we",
+    "how",
+    "wanted:",
+    "here",
+    "to",
+    "please",
+    "names",
+)
+
+
+@dataclass
+class Task:
+    """One task: how it is said, and its call before the arguments are renamed."""
+
+    text: str
+    tool: ShownTool
+    args: dict[str, Any]
+
+
+def several(writer: Writer) -> Example:
+    """Two or three tasks; now and then one that only sounds like two."""
+    luck = writer.rng.random()
+    if luck < 0.14 and (one := _single(writer)):
+        return one
+    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun), (32, 25, 35, 8), k=_TRIES)
+    for way in ways:
+        said = way(writer)
+        if said:
+            text, tasks, imperative = said
+            calls = [writer.call(task.tool, task.args) for task in tasks]
+            if any(call in calls[:i] for i, call in enumerate(calls)):
+                continue
+            return Example([Turn("user", _finish(writer, text, imperative))], calls, "multi")
+    text, call, _ = writer.single(writer.pick())
+    return Example([Turn("user", text)], [call], "tool")
+
+
+Said = tuple[str, list[Task], bool]
+
+
+def _finish(writer: Writer, text: str, imperative: bool) -> str:
+    """Context around it, punctuation, slips."""
+    rng = writer.rng
+    broken = "\n" in text or ". " in text or text[:1] in "-1"
+    if rng.random() < 0.13 and not text.endswith(END):
+        text = rng.choice(frames("contexts", writer.split)).replace("*", text)
+        broken = True
+    said = writer.say(text, imperative and not broken and rng.random() < 0.6, wrap=not broken)
+    return said.replace("\\n", "\n")
+
+
+def frames(section: str, split: str) -> list[str]:
+    """The lines of a section of several.txt that `split` may say."""
+    lines = sections("several.txt")[section]
+    return [line for line in lines if grammar.reserved(line) == (split == "dev")] or lines
+
+
+def _number_of_tasks(rng: Random) -> int:
+    return 3 if rng.random() < 0.26 else 2
+
+
+class Piece(Request):
+    """A request whose words are a piece of a longer message; `before` is the piece that it goes on from."""
+
+    before: dict[str, Any]
+
+    def __init__(self, writer: Writer, tool: ShownTool, before: dict[str, Any] | None = None) -> None:
+        super().__init__(tool.task, tool.schema, tool.known, writer.rng, writer.split)
+        self.before = dict(before or {})
+        self.args.update(self.before)
+
+    def slot_num(self) -> str:
+        """A number that no noun follows, so never "a couple of"."""
+        value = self.rng.choice([2, 3, 4, 5, 6, 7, 8, 10, 12, self.rng.randint(2, 20)])
+        self.put("count", value)
+        return grammar.number(value, self.rng, loose=False)
+
+    def slot_asked(self) -> str:
+        said = self.slot_concept()
+        self.put("topic", grammar.plain(said))
+        return said
+
+    def slot_theme(self) -> str:
+        value = self.rng.choice(words("themes"))
+        self.put("must_include", value)
+        return grammar.safe(value)
+
+    def slot_kinds(self) -> str:
+        return self.kind()
+
+    def slot_chain(self) -> str:
+        """The end of the morph before, which this one starts from."""
+        self.args.pop("end", None)
+        self.put("start", self.before["end"])
+        return f"{self.rng.choice(['that', 'it', 'the {}', 'the {}'])}".format(grammar.safe(self.before["end"]))
+
+    def slot_swap(self) -> str:
+        self.args.update(start=self.before["end"], end=self.before["start"])
+        return ""
+
+    def slot_whole(self) -> str:
+        value = self.rng.choice(sections("several.txt")["wholes"])
+        self.put("subject", value)
+        return grammar.safe(value)
+
+    def slot_looks(self) -> str:
+        return self.rng.choice(sections("several.txt")["double looks"])
+
+    def slot_pair(self) -> str:
+        value = self.rng.choice(sections("several.txt")["pairs"])
+        self.put("must_include", value)
+        return grammar.safe(value)
+
+
+def _piece(writer: Writer, tool: ShownTool, pattern: str, before: dict[str, Any] | None = None) -> Task | None:
+    """Fills a pattern; None where the list's tool lacks an argument or the words would be unclear."""
+    piece = Piece(writer, tool, before)
+    text = expand(pattern, writer.rng, piece.fill)
+    known = list(tool.schema["parameters"].get("properties") or ())
+    if not set(piece.args) <= set(known) or ("start" in piece.args and piece.args["start"] == piece.args.get("end")):
+        return None
+    if not set(tool.schema["parameters"].get("required", ())) <= set(piece.args) and tool.task != "about":
+        return None
+    return Task(text, tool, {name: piece.args[name] for name in known if name in piece.args})
+
+
+def _same_tool(writer: Writer) -> Said | None:
+    """ "draw a coat and two bags", "5 surnames with Ka, 5 with Lo"."""
+    rng = writer.rng
+    pool = [tool for tool in writer.tools if f"same {tool.task}" in sections("several.txt")]
+    if not pool:
+        return None
+    tool = writer.pick(pool)
+    verb, *patterns = (part.strip() for part in rng.choice(frames(f"same {tool.task}", writer.split)).split("<="))
+    tasks: list[Task] = []
+    for i in range(2 if "{swap}" in patterns[-1] else _number_of_tasks(rng)):
+        before = tasks[-1].args if i and len(patterns) > 1 else None
+        task = _piece(writer, tool, patterns[min(i, len(patterns) - 1)], before)
+        if task is None or task.args in [t.args for t in tasks] or (i == 0 and task.text.endswith(END)):
+            return None
+        subjects = [t.args.get("subject") for t in tasks]
+        if len(patterns) == 1 and task.args.get("subject") in subjects and "seed" not in task.args:
+            return None
+        tasks.append(task)
+    imperative = verb.split(" ")[0] not in _FREE_VERBS
+    if tool.task == "generate_image" and len(patterns) == 1 and len(tasks) == 3 and rng.random() < 0.25:
+        a, b, c = (task.text for task in tasks)
+        text = rng.choice(frames("corrections", writer.split)).format(a=a, b=b, c=c)
+        return f"{verb} {text}".strip(), [tasks[0], tasks[2]], False
+    text, tasks = _shared(writer, f"{verb} {_linked(writer, [t.text for t in tasks])}".strip(), tasks)
+    return text, tasks, imperative
+
+
+def _linked(writer: Writer, parts: list[str]) -> str:
+    """Nouns in a row."""
+    rng = writer.rng
+    if rng.random() < 0.62:
+        return grammar.listing(parts, rng)
+    link = rng.choice(frames("links", writer.split)).removeprefix("*")
+    return ", ".join(parts[:-1]) + f"{link} {parts[-1]}"
+
+
+def _shared(writer: Writer, text: str, tasks: list[Task]) -> tuple[str, list[Task]]:
+    """An argument said once for all of them."""
+    rng = writer.rng
+    if rng.random() > 0.14 or text.endswith(END):
+        return text, tasks
+    name = rng.choice(("seed", "seed", "model"))
+    if any(name in task.args or name not in task.tool.schema["parameters"]["properties"] for task in tasks):
+        return text, tasks
+    piece = Piece(writer, tasks[0].tool)
+    section = f"shared {name}" + (" of three" if len(tasks) == 3 else "")
+    text = expand(rng.choice(frames(section, writer.split)), rng, lambda _: piece.fill(name)).replace("*", text)
+    return text, [Task(task.text, task.tool, {**task.args, **piece.args}) for task in tasks]
+
+
+def _noun(writer: Writer, tool: ShownTool) -> Task | None:
+    if f"part {tool.task}" not in sections("several.txt"):
+        return None
+    pattern = writer.rng.choice(frames(f"part {tool.task}", writer.split))
+    if writer.rng.random() < 0.13:
+        aside = writer.rng.choice(frames("asides", writer.split)).replace("*", pattern)
+        if (task := _piece(writer, tool, aside)) and not re.search(f"{END}.", task.text):
+            return task
+    return _piece(writer, tool, pattern)
+
+
+def _nouns(writer: Writer) -> Said | None:
+    """Things of different tools behind one verb: "I need two sneakers, three names and a psalm"."""
+    rng = writer.rng
+    pool = [tool for tool in writer.tools if f"part {tool.task}" in sections("several.txt")]
+    if len(pool) < 2:
+        return None
+    tasks: list[Task] = []
+    for _ in range(_number_of_tasks(rng)):
+        left = [tool for tool in pool if not tasks or tool is not tasks[-1].tool]
+        task = _noun(writer, writer.pick(left))
+        if task is None or task.text.endswith(END):
+            return None
+        tasks.append(task)
+    for name in ("seed", "model"):  # "a coat and a bag with seed 5" leaves open whose it is
+        if name in tasks[-1].args and not all(name in task.args for task in tasks):
+            return None
+    if len(tasks) == 2 and rng.random() < 0.35:
+        pattern = rng.choice(frames("noun pairs", writer.split)).replace("\\n", "\n")
+        return expand(pattern, rng, lambda slot: tasks["ab".index(slot)].text), tasks, False
+    verb = rng.choice([*frames("verb any", writer.split), *([""] * 6)])
+    text = f"{verb} {_linked(writer, [t.text for t in tasks])}".strip()
+    text, tasks = _shared(writer, text, tasks)
+    return text, tasks, verb.split(" ")[0] not in _FREE_VERBS and not verb.endswith(":")
+
+
+def _imperative(writer: Writer, tool: ShownTool, opened: bool) -> Task | None:
+    """ "draw a coat": short, or as a request of its own would say it."""
+    rng = writer.rng
+    if tool.task == "about":
+        topic, _, said = rng.choice(frames("tell about", writer.split)).partition(" <= ")
+        task = _piece(writer, tool, said.replace("{concept}", "{asked}"))
+        return task and Task(task.text, tool, {"topic": task.args.get("topic", topic)})
+    if tool.task in TASKS and rng.random() < 0.65 and (task := _noun(writer, tool)):
+        said = f"{rng.choice(frames(f'verb {tool.task}', writer.split))} {task.text}"
+        if opened:
+            pattern = rng.choice(frames("openings", writer.split))
+            opening = Piece(writer, tool, task.args)
+            start = expand(pattern, rng, opening.fill)
+            if len(opening.args) > len(task.args) and set(opening.args) <= opening.tool_known:
+                return Task(start.replace("*", said), tool, opening.args)
+        return Task(said, tool, task.args)
+    request = writer.request(tool)
+    broken = ". " in request.text or len(request.text) > 90 or request.text[:1].isdigit() or "\n" in request.text
+    return None if broken or not request.is_imperative else Task(request.text, tool, request.args)
+
+
+def _imperatives(writer: Writer) -> Said | None:
+    """Whole sentences joined: "draw a coat and then write something about mercy"."""
+    rng = writer.rng
+    number = _number_of_tasks(rng)
+    opened = rng.random() < 0.07  # "using the vae draw a shirt; using markov write 30 words"
+    tasks: list[Task] = []
+    for _ in range(number):
+        left = [tool for tool in writer.tools if not tasks or tool is not tasks[-1].tool]
+        task = _imperative(writer, writer.pick(left if left and rng.random() < 0.8 else None), opened)
+        if task is None or task.text.endswith(END):
+            return None
+        tasks.append(task)
+    if opened and not all("model" in task.args or "seed" in task.args for task in tasks):
+        return None
+    pattern = rng.choice(frames("joiners of three" if number == 3 else "joiners", writer.split))
+    text = expand(pattern.replace("\\n", "\n"), rng, lambda slot: tasks["abc".index(slot)].text)
+    plain_start = pattern.startswith("{a}") and not pattern.startswith(("{a}.", "{a}\\n"))
+    if plain_start:
+        text, tasks = _shared(writer, text, tasks)
+    return text, tasks, plain_start
+
+
+def _pronoun(writer: Writer) -> Said | None:
+    """ "draw a dragon and name it"."""
+    rng = writer.rng
+    tools = {tool.task: tool for tool in writer.tools}
+    task, _, pattern = rng.choice(frames("pronouns", writer.split)).partition(" <= ")
+    if not {"generate_image", task} <= set(tools):
+        return None
+    first = Piece(writer, tools["generate_image"])
+    first_noun: list[Noun] = []
+
+    def fill(slot: str) -> str:
+        if slot == "one":
+            first_noun.append(first.shared_subject())
+            return first.fill("one")
+        other = first.subject(avoid=first.args["subject"])
+        second["end"] = other.arg
+        return first.one(other)
+
+    second: dict[str, Any] = {}
+    text = expand(pattern, rng, fill)
+    subject = first.args["subject"]
+    # What stands in the text is the word that was said, not the label that it means to a picture model.
+    taken: dict[str, dict[str, Any]] = {
+        "write_text": {"must_include": grammar.plain(first_noun[0].one)},
+        "invent_names": {"count": 1},
+        "morph_images": {"start": subject},
+    }
+    second.update(taken[task])
+    if not set(second) <= set(tools[task].schema["parameters"]["properties"]) or second.get("end") == subject:
+        return None
+    return text, [Task("", tools["generate_image"], dict(first.args)), Task("", tools[task], second)], False
+
+
+def _single(writer: Writer) -> Example | None:
+    """One call behind words that sound like two tasks."""
+    rng = writer.rng
+    tools = {tool.task: tool for tool in writer.tools}
+    if rng.random() < 0.4:
+        text, call, _ = writer.single(writer.pick(), wrap=False)
+        return Example([Turn("user", rng.choice(frames("chatter", writer.split)).replace("*", text))], [call], "tool")
+    task, _, pattern = rng.choice(frames("single", writer.split)).partition(" <= ")
+    if task not in tools:
+        return None
+    listed = tools[task].known.get("subject", [])
+    if "{looks}" in pattern and (not listed or any(label[:1].isdigit() or label in grammar.ONES for label in listed)):
+        return None
+    made = _piece(writer, tools[task], pattern)
+    if made is None or ("{looks}" in pattern and made.args["subject"] not in listed):
+        return None
+    text = writer.say(made.text.removesuffix("?"), question=made.text.endswith("?"), wrap=False)
+    return Example([Turn("user", text)], [writer.call(made.tool, made.args)], "tool")

@@ -1,0 +1,136 @@
+"""One turn of a conversation, as the model in this process takes it: what it decides, calls and says.
+
+Two formats: our own, which an adapter is taught (`chains.prompting`), also for chat models whose template knows no
+tools; and the model's native one (`chains.native`, `chains.native_calls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chains import prompting
+from chains.grammar import Tool
+from chains.native_calls import NativeTurn
+from chains.prompting import Segment, Turn
+
+if TYPE_CHECKING:
+    from chains.engine import Call, Decision, Engine, Outcome, Sampler
+    from chains.native import Native
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the model: `turns` after the caller's `system` message, and how to answer.
+
+    `choice` is auto, any, none or a tool's name; `limit` bounds plain talk in tokens, which ends before any of
+    `stops`. With `replies` the adapter was taught to answer with a tool's result. With `may_ask` a choice below the
+    adapter's threshold ends the turn ("unsure"); without `plain_talk` the choice of no tool does.
+    """
+
+    turns: Sequence[Turn]
+    system: str
+    tools: Sequence[Tool]
+    choice: str
+    max_calls: int
+    limit: int
+    stops: Sequence[str]
+    replies: bool
+    may_ask: bool = False
+    plain_talk: bool = True
+
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that may be called."""
+        named = [tool for tool in self.tools if tool.name == self.choice]
+        return named or ([] if self.choice == "none" else list(self.tools))
+
+
+def take(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
+    """The turn, as it is written: decisions, finished calls, pieces of text. Counts go to `outcome`."""
+    if engine.native:
+        return _native(engine, engine.native, request, sampler, outcome)
+    return _own(engine, request, sampler, outcome)
+
+
+def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
+    from chains.engine import Decision
+
+    replies = request.replies and bool(request.tools) and request.turns[-1].role == "tool"
+    if request.offered or replies:
+        shown = [tool.description for tool in request.tools]
+        prompt = fitting(engine, request.turns, lambda part: prompting.tool_prompt(shown, part, request.system))
+        session = engine.session(prompt, True, outcome)
+        asked = len(session)
+        if request.offered:
+            decided = prompting.NO_TOOL
+            for event in engine.calls(
+                session,
+                request.offered,
+                sampler,
+                outcome,
+                must_call=request.choice != "auto",
+                max_calls=request.max_calls,
+            ):
+                yield event
+                if isinstance(event, Decision):
+                    decided = event.name
+                    if _unsure(engine, request, event, outcome):
+                        session.keep()
+                        return
+            if decided != prompting.NO_TOOL or not request.plain_talk:
+                return
+        if replies:  # the words after a tool's result are taught, those of plain talk are the base model's
+            decision = prompting.encode(engine.tokenizer, [Segment(f"{prompting.NO_TOOL}\n")])
+            session.push(decision[len(session) - asked :])
+            yield from engine.talk(session, sampler, request.limit, request.stops, outcome, copies=True)
+            return
+    recent = prompting.as_talk(request.turns)[-prompting.PLAIN_TALK_TURNS :]
+    prompt = fitting(engine, recent, lambda part: prompting.plain_prompt(part, request.system))
+    session = engine.session(prompt, False, outcome)
+    yield from engine.talk(session, sampler, request.limit, request.stops, outcome)
+
+
+def _native(
+    engine: Engine, native: Native, request: Request, sampler: Sampler, outcome: Outcome
+) -> Iterator[Decision | Call | str]:
+    from chains.engine import Decision
+
+    shown = [tool.description for tool in (request.tools if request.offered else ())]
+    prompt = fitting(engine, request.turns, lambda part: native.prompt(part, request.system, shown))
+    session = engine.session(prompt, False, outcome)
+
+    def talk() -> Iterator[str]:
+        return engine.talk(session, sampler, request.limit, request.stops, outcome, copies=True)
+
+    if not request.offered:
+        session.push(native.encode(native.lead or ""))
+        yield from talk()
+        return
+    turn = NativeTurn(engine, session, request.offered, sampler, outcome)
+    for event in turn.events(talk, must_call=request.choice != "auto", max_calls=request.max_calls):
+        yield event
+        if isinstance(event, Decision) and (
+            _unsure(engine, request, event, outcome) or (event.name == prompting.NO_TOOL and not request.plain_talk)
+        ):
+            session.keep()
+            return
+
+
+def _unsure(engine: Engine, request: Request, decision: Decision, outcome: Outcome) -> bool:
+    """Whether to ask instead of following the decision, and says so in `outcome`."""
+    unsure = request.may_ask and request.choice == "auto" and decision.confidence < engine.calibration.ask_below
+    outcome.finish = "unsure" if unsure else outcome.finish
+    return unsure
+
+
+def fitting(engine: Engine, turns: Sequence[Turn], build: Callable[[Sequence[Turn]], list[Segment]]) -> list[Segment]:
+    """The prompt of as many of the latest turns as the model can read and still has room to answer."""
+    room = engine.context * 3 // 4
+    while True:
+        segments = build(turns)
+        later = next((i for i in range(1, len(turns)) if turns[i].role == "user"), None)
+        if later is None or len(prompting.encode(engine.tokenizer, segments)) <= room:
+            return segments
+        turns = turns[later:]
