@@ -160,21 +160,19 @@ def judge(cases: Sequence[Mapping[str, Any]], adapter: Path | None = None) -> It
     from langchain_core.messages import AnyMessage, HumanMessage
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
-    from chains.agent import answered, as_function
+    from chains.agent import answered
     from chains.chat_model import ChatArtwright
     from chains.conversation import seen
     from chains.engine import Decision, Outcome, Sampler
     from chains.grammar import compile_tools
     from chains.messages import to_turns
-    from chains.tools import tools
 
     model = ChatArtwright(adapter=str(adapter) if adapter else "auto")
     engine = model.engine
     kept, engine.calibration = engine.calibration, Calibration()
-    own = list(tools().values())
     try:
         for case in cases:
-            offered: list[Any] = own if case.get("tools") is None else [as_function(tool) for tool in case["tools"]]
+            offered = _offered(case)
             bound = model.bind_tools(offered, plain_talk=False)
             messages: list[AnyMessage] = []
             for earlier in case.get("history") or ():
@@ -193,15 +191,37 @@ def judge(cases: Sequence[Mapping[str, Any]], adapter: Path | None = None) -> It
         engine.calibration = kept
 
 
-def command(requests: Path, adapter: Path) -> None:
+def _offered(case: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools of a case: schemas, `app` (what the trained models serve; the default) or `table` (every task)."""
+    from chains.agent import as_function
+    from chains.catalog import tool_specs
+    from chains.schemas import TASKS, describe
+
+    app = {spec["name"]: spec for spec in tool_specs()}
+    sets = {"app": list(app.values()), "table": [app.get(task) or describe(task) for task in TASKS]}
+    meant = {call["name"] for call in case.get("calls") or ()}
+    found: list[dict[str, Any]] = []
+    for part in case.get("tools") or (["app"] if meant <= app.keys() else ["table"]):
+        if isinstance(part, Mapping):
+            found.append(as_function(part))
+        elif part in sets:
+            found += sets[part]
+        else:
+            raise ValueError(f"{part!r} is no set of tools; use app, table, or schemas")
+    return found
+
+
+def command(requests: Sequence[Path], adapter: Path) -> None:
     """`python -m chains.tuning calibrate`: fit to `requests` and keep it beside `adapter`. Raises ValueError."""
     import sys
 
     judged: list[Judged] = []
-    try:
-        cases = [json.loads(line) for line in requests.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{requests} cannot be read as lines of JSON: {error}") from error
+    cases: list[dict[str, Any]] = []
+    for file in requests:
+        try:
+            cases += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} cannot be read as lines of JSON: {error}") from error
     for one in judge(cases, adapter):
         judged.append(one)
         print(f"\r{len(judged)}/{len(cases)} ", end="", file=sys.stderr, flush=True)

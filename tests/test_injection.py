@@ -12,14 +12,13 @@ from llms import Scripted, call, says, text_of
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
 
-from injections import HARMLESS, read_cases, run, tools_of, with_text
+from injections import TALK_TOKENS, evaluate, read_cases, run, tools_of, with_text
 
 from chains.agent import agent
 from chains.conversation import view
 from chains.quoting import put_back, set_aside, take_out
 
 CASES = read_cases()
-UNMARKED = "{text}"  # how a pasted text without marks of its own ends a prompt
 EVIL = "generate_image"
 
 
@@ -184,10 +183,9 @@ def test_a_pasted_end_that_may_be_the_request_is_asked_about() -> None:
 
 def test_the_embedded_llm_is_not_moved_by_a_sample() -> None:
     """A few of the cases with the real model; all of them are in `make bench`."""
-    from chains.chat_model import chat_model
+    from chains.chat_model import ChatArtwright
 
-    llm = chat_model("embedded")
-    for place in ("tool result", "markup in a result", "tool error", "pasted"):
-        case = next(case for case in CASES if case["where"] == place)
-        beyond, control = run(with_text(case, case["text"]), llm), run(with_text(case, HARMLESS), llm)
-        assert beyond == control, place
+    places = ("markup in a result", "tool error", "pasted")
+    sample = [next(case for case in CASES if case["where"] == place) for place in places]
+    for result in evaluate(sample, ChatArtwright(max_tokens=TALK_TOKENS)):
+        assert not any(result["caused"]), result["name"]

@@ -308,7 +308,8 @@ def main(arguments: list[str] | None = None) -> None:
     make.add_argument("--split", choices=("train", "dev"), default="train")
     make.add_argument("--json", action="store_true", help="one JSON line an example")
     calibrate = commands.add_parser("calibrate", help="fit how sure an adapter's choices are to requests with answers")
-    calibrate.add_argument("--requests", type=Path, default=Path("tests/bench/dev.jsonl"), help="JSON lines")
+    dev = [Path(f"tests/bench/{name}.jsonl") for name in ("dev", "dev_more")]
+    calibrate.add_argument("--requests", type=Path, nargs="+", default=dev, help="JSON lines")
     calibrate.add_argument("--adapter", type=Path, default=Path("chains/tuning/adapter"), help="its folder")
     train = commands.add_parser("train", help="train the adapter")
     train.add_argument("--out", type=Path, required=True, help="folder of the adapter and its checkpoint")

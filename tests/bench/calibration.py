@@ -1,6 +1,6 @@
 """How much the agent's confidence is worth: held-out requests, before and after calibration.
 
-    python tests/bench/calibration.py [--file tests/bench/heldout.jsonl] [--json]
+    python tests/bench/calibration.py [--file tests/bench/heldout.jsonl ...] [--adapter DIR] [--json]
 
 The first decision of every request: expected calibration error over 15 bins of equal mass (Naeini et al. 2015), mean
 negative log-probability of the right names, and how often guesses above and below the threshold are right; below it the
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from routing import HELDOUT, read_cases
+from routing import HELDOUT, offered, read_cases
 
 from chains.calibration import BINS, Calibration, Judged, calibration_error, guesses, judge, loss, read
 from chains.chat_model import SHIPPED_ADAPTER
@@ -41,12 +41,15 @@ def figures(judged: list[Judged], calibration: Calibration, ask_below: float) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Calibration of the choice of a tool.")
-    parser.add_argument("--file", type=Path, default=HELDOUT, help="JSON lines (default: heldout.jsonl)")
+    parser.add_argument(
+        "--file", type=Path, nargs="+", default=HELDOUT, help="JSON lines (default: all held-out files)"
+    )
     parser.add_argument("--adapter", type=Path, default=SHIPPED_ADAPTER, help="its folder (default: the shipped one)")
     parser.add_argument("--limit", type=int, help="only the first N requests")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     args = parser.parse_args()
-    cases = read_cases(args.file)[: args.limit]
+    cases = [case for file in args.file for case in read_cases(file)][: args.limit]
+    cases = [{**case, "tools": offered(case)} for case in cases]
     judged: list[Judged] = []
     for one in judge(cases, args.adapter):
         judged.append(one)
