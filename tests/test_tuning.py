@@ -39,7 +39,7 @@ def test_calls_are_valid_against_the_list_in_the_prompt() -> None:
 def test_copied_arguments_stand_in_the_conversation() -> None:
     copied = {"prompt", "melody", "text", "starts_with"}
     checked = 0
-    for group, example in some_examples(40):
+    for group, example in some_examples(60):
         if {tool["name"] for tool in group.tools} <= set(TASKS) and example.kind == "tool":
             for _, args in example.calls:
                 for name in copied & set(args):
@@ -70,7 +70,7 @@ def test_dev_frames_never_train() -> None:
 
 
 def test_every_kind_and_every_tool_comes_up() -> None:
-    made = some_examples(120)
+    made = some_examples(160)
     assert {example.kind for _, example in made} == set(SHARES)
     called = {name for _, example in made for name, _ in example.calls}
     assert set(TASKS) <= called and len(set(invented_tools()) - called) < 50

@@ -4,7 +4,7 @@
 * "again", "another", "more" and "others" drop the seed, or the same thing would come; "another one" is count 1.
 * After several things a new subject is said in the plural and keeps their number ("now coats"), or says its own.
 * "the same seed" is that of the call, or else the one that the result names.
-* "twice as many" and "half as long" reckon with what was asked, and are only said where something was.
+* "twice as many" and "half as long" reckon with what was asked, or else with the default where the list shows one.
 """
 
 from __future__ import annotations
@@ -46,8 +46,19 @@ _ARGUMENT = {
     "change_count": "count",
     "same_seed": "seed",
     "subject_same_seed": "seed",
+    "change_redo": "keep",
+    "change_image": "image",
+    "change_code": "prompt",
+    "change_codeline": "prompt",
+    "change_melody": "melody",
+    "change_sounds": "count",
+    "more_same": "count",
+    "change_name": "name",
+    "change_data": "data",
+    "new_model": "name",
 }
-_SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt"}
+_SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt", "change_redo": "redo"}
+_TIMES = {"double": 2, "triple": 3}
 _COUNTED = {"again": 2, "more_n": 2, "change_count": 2, "change_seed": 2, "change_model": 1, "same_seed": 1}
 _SEEDED = {"again": 2, "change_seed": 2, "same_seed": 1}
 FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which tool, and their shares
@@ -60,8 +71,10 @@ FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which t
         "fix_subject": 1,
         "fix_count": 1,
         "subject_same_seed": 1,
-        "double count": 2,
-        "half count": 1,
+        "double count": 4,
+        "half count": 3,
+        "triple count": 1,
+        "more_same": 2,
     },
     "morph_images": {
         **_SEEDED,
@@ -71,8 +84,9 @@ FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which t
         "change_frames": 2,
         "swap": 3,
         "chain": 3,
-        "double frames": 1,
-        "half frames": 1,
+        "double frames": 3,
+        "half frames": 2,
+        "triple frames": 1,
     },
     "write_text": {
         **_SEEDED,
@@ -82,8 +96,9 @@ FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which t
         "change_temperature": 2,
         "change_style": 1,
         "change_prompt": 2,
-        "double words": 1,
-        "half words": 1,
+        "double words": 4,
+        "half words": 4,
+        "triple words": 1,
     },
     "invent_names": {
         **_COUNTED,
@@ -91,26 +106,78 @@ FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which t
         "change_kind": 2,
         "change_people": 3,
         "fix_count": 1,
+        "double count": 3,
+        "half count": 2,
+        "triple count": 1,
+    },
+    "vary_image": {
+        **_COUNTED,
+        "change_strength": 3,
+        "change_image": 1,
         "double count": 2,
         "half count": 1,
+        "triple count": 1,
     },
-    "vary_image": {**_COUNTED, "change_strength": 2, "double count": 1},
-    "complete_image": {**_SEEDED, "change_keep": 4, "change_count": 1},
+    "complete_image": {
+        **_SEEDED,
+        "change_keep": 4,
+        "change_redo": 3,
+        "change_count": 4,
+        "change_image": 1,
+        "double count": 1,
+        "half count": 1,
+    },
     "compose_music": {
         **_SEEDED,
         "change_model": 1,
         "change_temperature": 1,
         "change_key": 3,
         "change_bars": 3,
-        "double bars": 1,
-        "half bars": 1,
+        "double bars": 2,
+        "half bars": 2,
+        "triple bars": 1,
     },
-    "make_sound": {**_COUNTED, "more_one": 1, "change_sound": 4, "double count": 1},
-    "make_video": {**_SEEDED, "change_model": 1, "change_video": 3, "change_frames": 3, "double frames": 1},
-    "write_code": {**_SEEDED, "change_temperature": 1, "change_lines": 3, "double lines": 1, "half lines": 1},
+    "make_sound": {
+        **_COUNTED,
+        "more_one": 1,
+        "more_same": 3,
+        "change_sound": 4,
+        "change_sounds": 3,
+        "change_model": 2,
+        "double count": 2,
+        "half count": 1,
+        "triple count": 1,
+    },
+    "make_video": {
+        **_SEEDED,
+        "change_model": 1,
+        "change_video": 3,
+        "change_frames": 3,
+        "double frames": 2,
+        "half frames": 2,
+        "triple frames": 1,
+    },
+    "write_code": {
+        **_SEEDED,
+        "change_temperature": 1,
+        "change_lines": 3,
+        "change_code": 4,
+        "change_codeline": 1,
+        "double lines": 2,
+        "half lines": 2,
+        "triple lines": 1,
+    },
     "fill_blanks": {"change_blank": 1},
-    "harmonize_melody": _SEEDED,
-    "train_model": {"change_minutes": 2, "change_family": 1},
+    "harmonize_melody": {**_SEEDED, "change_melody": 4},
+    "train_model": {
+        "change_minutes": 3,
+        "change_family": 2,
+        "change_name": 2,
+        "change_data": 2,
+        "new_model": 4,
+        "double minutes": 1,
+        "half minutes": 1,
+    },
     "about": {"change_concept": 1},
 }
 
@@ -126,18 +193,20 @@ def kinds_of_change(tool: ShownTool, args: dict[str, Any], result: int | None = 
 def _fits(kind: str, tool: ShownTool, args: dict[str, Any], result: int | None) -> bool:
     few = bool(args.get("count", 1) == 1)
     match kind.split():
-        case ["double" | "half" as way, name]:
-            value, field = args.get(name), tool.schema["parameters"]["properties"].get(name, {})
-            if not isinstance(value, int) or value < 2:
+        case ["double" | "triple" | "half" as way, name]:
+            value, field = _reckoned(tool, name, args), tool.schema["parameters"]["properties"].get(name, {})
+            if value is None or value < 2:
                 return False
-            return 2 * value <= int(field.get("maximum", 0)) if way == "double" else value % 2 == 0 and value >= 4
+            if way == "half":
+                return value % 2 == 0 and value >= 4
+            return _TIMES[way] * value <= int(field.get("maximum", 0))
         case ["fix_count"] | ["all_kept"]:
             return not few
         case ["fix_subject"] | ["subject_same_seed"]:
             return few and (kind == "fix_subject" or result is not None or "seed" in args)
         case ["same_seed"]:
             return result is not None or "seed" in args
-        case ["change_things"]:
+        case ["change_things"] | ["change_sounds"]:
             return "seed" not in args and "model" not in args
         case ["change_kind"] | ["change_letters"]:  # "now boy names" after a single name leaves the number open
             return bool(args.get("count") != 1)
@@ -146,6 +215,13 @@ def _fits(kind: str, tool: ShownTool, args: dict[str, Any], result: int | None) 
         case ["swap"] | ["chain"]:
             return args.get("start") != args.get("end")
     return True
+
+
+def _reckoned(tool: ShownTool, name: str, args: dict[str, Any]) -> int | None:
+    """The number that "twice as long" starts from: what was asked, or the default that the list shows."""
+    shown = tool.shown["parameters"].get("properties", {}).get(tool.renamed.get(name, name), {})
+    value = args.get(name, shown.get("default"))
+    return int(value) if isinstance(value, int | float) and value == int(value) else None
 
 
 def change(
@@ -161,15 +237,16 @@ def change(
         if not (many and kind == "change_subject" and ("picture" in frame or "same for" in frame))
     ]
     line = rng.choice([frame for frame in lines if grammar.reserved(frame) == (split == "dev")] or lines)
-    if kind in ("again", "more_one", "more_n"):
+    if kind in ("again", "more_one", "more_n", "more_same"):
         args.pop("seed", None)
     if kind == "more_one":
         args["count"] = 1
     if kind.endswith("same_seed"):
         args["seed"] = before.get("seed", result)
-    if kind.startswith(("double ", "half ")):
+    if kind.startswith(("double ", "triple ", "half ")):
         way, name = kind.split()
-        args[name] = before[name] * 2 if way == "double" else before[name] // 2
+        value = _reckoned(tool, name, before) or 0
+        args[name] = value // 2 if way == "half" else value * _TIMES[way]
     if kind == "swap":
         args.update(start=before["end"], end=before["start"])
     if kind == "chain":
@@ -200,6 +277,8 @@ def change(
             said = request.names(plain_kind=True)
         elif slot == "kinds":
             said = request.kind()
+        elif slot == "same":
+            return grammar.noun(str(before["subject" if tool.task == "generate_image" else "kind"])).many
         elif slot == "people":
             said, label = _people(tool, rng)
             args["kind"] = label

@@ -14,8 +14,9 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.changes import FOLLOWS, change, kinds_of_change
 from chains.tuning.grammar import expand, sections
+from chains.tuning.plugin_changes import changed_plugin
 from chains.tuning.requests import Request
-from chains.tuning.several import several
+from chains.tuning.several import pick, several
 from chains.tuning.toollists import ShownTool
 from chains.tuning.values import label_words
 from chains.tuning.writer import Example, Writer
@@ -28,13 +29,16 @@ def followup(writer: Writer) -> Example:
     rng = writer.rng
     luck = rng.random()
     pool = [tool for tool in writer.tools if tool.task in FOLLOWS]
+    foreign = [tool for tool in writer.tools if tool.plugin is not None]
+    if foreign and luck > 0.4:
+        return changed_plugin(writer, rng.choice(foreign))
     if any(tool.generic for tool in writer.tools):
         return (
             thanks(writer)
             if luck < 0.15
             else another_request(writer)
             if not pool
-            else changed(writer, writer.pick(pool))
+            else changed(writer, pick(writer, pool))
         )
     if luck < 0.06:
         return talk_after(writer)
@@ -48,7 +52,7 @@ def followup(writer: Writer) -> Example:
         return made
     if luck < 0.46 and (made := pick_after_error(writer)):
         return made
-    return changed(writer, writer.pick(pool))
+    return changed(writer, pick(writer, pool))
 
 
 def lines(section: str, split: str) -> list[str]:
@@ -182,7 +186,7 @@ def first_one(writer: Writer) -> Example | None:
     pool = [tool for tool in writer.tools if tool.task in TASKS and tool.task not in ("about", "train_model")]
     if not pool:
         return None
-    made = [writer.request(writer.pick(pool)) for _ in range(2)]
+    made = [writer.request(pick(writer, pool)) for _ in range(2)]
     tools = [next(tool for tool in pool if tool.task == request.task) for request in made]
     if any("seed" in request.args for request in made) or made[0].args == made[1].args:
         return None
@@ -243,7 +247,7 @@ def after(writer: Writer) -> Example:
             return _remaining(writer, made, one_by_one=luck < 0.38)
     if luck < 0.72 and (repaired := _repaired(writer)):
         return repaired
-    tool = writer.pick()
+    tool = pick(writer, writer.tools)
     turns, args = writer.done(tool)
     if (
         tool.task == "generate_image"
@@ -279,7 +283,7 @@ def _repaired(writer: Writer) -> Example | None:
     pool = [tool for tool in writer.tools if tool.task in TASKS]
     if not pool:
         return None
-    tool = writer.pick(pool)
+    tool = pick(writer, pool)
     way = rng.choice((_wrong_number, _wrong_number, _wrong_model, _wrong_subject))
     found = way(writer, tool)
     if found is None:

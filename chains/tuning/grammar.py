@@ -129,6 +129,14 @@ def sections(file: str) -> dict[str, list[str]]:
 
 
 @cache
+def builtin_frames(task: str) -> list[str]:
+    """The frames of one of the app's tools, of all files `phrases/builtin*.txt`."""
+    folder = resources.files("chains.tuning") / "phrases"
+    files = sorted(file.name for file in folder.iterdir() if file.name.startswith("builtin"))
+    return [line for file in files for line in sections(file).get(task, [])]
+
+
+@cache
 def disguises() -> dict[str, dict[str, Any]]:
     """Other names and descriptions for the app's tools and arguments."""
     text = (resources.files("chains.tuning") / "phrases" / "disguises.json").read_text(encoding="utf-8")

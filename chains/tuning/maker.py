@@ -20,8 +20,9 @@ from chains.tuning.answers import answer
 from chains.tuning.followups import after, followup
 from chains.tuning.generic import generic_list, unseen_generic
 from chains.tuning.invented import invented_tools
+from chains.tuning.plugins import plugin_list, unseen_plugin
 from chains.tuning.several import several
-from chains.tuning.toollists import CLUSTERS, pick_known, pick_tools, show
+from chains.tuning.toollists import CLUSTERS, ShownTool, pick_known, pick_tools, show
 from chains.tuning.writer import Example, Group, Writer
 
 __all__ = ["Example", "Group", "Maker"]
@@ -41,9 +42,15 @@ class Maker:
 
     def group(self, index: int, examples: int = 48) -> Group:
         rng = Random(f"{self.seed} {self.split} {index}")
-        tools = generic_list(rng, self.split) if rng.random() < 0.18 else pick_tools(rng)
+        luck = rng.random()
+        lists = plugin_list if luck < PLUGINS else generic_list if luck < PLUGINS + GENERIC else _picked
+        tools = lists(rng, self.split)
         made = [example(Writer(tools, rng, self.split)) for _ in range(examples)]
         return Group([tool.shown for tool in tools], made)
+
+
+def _picked(rng: Random, _: str) -> list[ShownTool]:
+    return pick_tools(rng)
 
 
 def example(writer: Writer) -> Example:
@@ -83,6 +90,9 @@ def unseen(writer: Writer) -> Example:
     if any(tool.generic for tool in writer.tools):
         text, _, _ = writer.single(unseen_generic(writer.tools, writer.rng, writer.split))
         return Example([Turn("user", text)], [], "unseen")
+    if any(tool.plugin for tool in writer.tools) or writer.rng.random() < 0.3:
+        text, _, _ = writer.single(unseen_plugin(writer.tools, writer.rng, writer.split))
+        return Example([Turn("user", text)], [], "unseen")
     here = {tool.task for tool in writer.tools}
     for cluster in CLUSTERS:
         if here & cluster:
@@ -114,6 +124,7 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
+PLUGINS, GENERIC = 0.36, 0.14  # shares of the groups whose list holds a plugin's tools, or composed ones
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 3}
 COMPOSED = {

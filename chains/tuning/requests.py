@@ -36,7 +36,7 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
         "temperature": (0.1, "temperature"),
         "seed": (0.1, "seed"),
     },
-    "write_code": {"lines": (0.3, "lines"), "temperature": (0.1, "temperature"), "seed": (0.08, "seed")},
+    "write_code": {"lines": (0.3, "lines"), "temperature": (0.14, "temperature"), "seed": (0.16, "seed")},
     "invent_names": {"starts_with": (0.3, "starts_with"), "seed": (0.15, "seed"), "model": (0.17, "model")},
     "compose_music": {
         "key": (0.35, "key"),
@@ -45,10 +45,10 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
         "temperature": (0.08, "temperature"),
         "seed": (0.1, "seed"),
     },
-    "harmonize_melody": {"seed": (0.15, "seed")},
-    "make_sound": {"seed": (0.12, "seed"), "model": (0.12, "model")},
+    "harmonize_melody": {"seed": (0.2, "seed")},
+    "make_sound": {"seed": (0.16, "seed"), "model": (0.16, "model")},
     "make_video": {"frames": (0.3, "vframes"), "seed": (0.1, "seed"), "model": (0.12, "model")},
-    "train_model": {"minutes": (0.4, "minutes")},
+    "train_model": {"minutes": (0.5, "minutes")},
 }
 _IMPERATIVE = "- "
 GENDERED = ("surname", "last", "first", "female", "male", "girl", "boy", "female first", "male first")
@@ -76,6 +76,23 @@ SPECS = {  # argument -> how a person labels it in "subject: coat, count: 3", an
         "temperature": ("temperature", "temperature"),
     },
     "make_video": {"subject": ("subject", "vsubject"), "frames": ("frames", "frames")},
+    "vary_image": {
+        "image": ("image|picture|id", "imageid"),
+        "count": ("count|how many|versions|n", "digit"),
+        "strength": ("strength", "strength"),
+    },
+    "complete_image": {
+        "image": ("image|picture|id", "imageid"),
+        "keep": ("keep|stays|kept", "keepword"),
+        "count": ("count|versions|how many", "digit"),
+    },
+    "make_sound": {"kind": ("kind|sound|type", "soundbare"), "count": ("count|n|how many", "digit")},
+    "train_model": {
+        "family": ("family|type|kind", "familyname"),
+        "data": ("data|on|source", "data"),
+        "name": ("name|call it|model name", "name"),
+        "minutes": ("time|train for|duration", "duration"),
+    },
 }
 _ALWAYS = ("subject", "start", "end")
 _SPEC_LEADS = {
@@ -84,7 +101,11 @@ _SPEC_LEADS = {
     "write_text": ("text", "write", "write_text", "write a text", "passage"),
     "invent_names": ("names", "invent names", "invent_names", "name list"),
     "compose_music": ("music", "compose", "compose_music", "tune"),
-    "make_video": ("video", "make_video", "clip"),
+    "make_video": ("video", "make_video", "clip", "vid", "animation"),
+    "vary_image": ("vary", "vary_image", "variations", "variants"),
+    "complete_image": ("complete", "complete_image", "inpaint", "repaint", "fill in the picture"),
+    "make_sound": ("sound", "make_sound", "make a sound", "one-shot", "sample"),
+    "train_model": ("train", "train_model", "new model", "training", "train a model"),
 }
 
 
@@ -348,7 +369,7 @@ class Request(Values):
     # the whole
 
     def frames(self, section: str) -> list[str]:
-        lines = sections("builtin.txt")[section]
+        lines = grammar.builtin_frames(section)
         return [line for line in lines if grammar.reserved(line) == (self.split == "dev")] or lines
 
     def make(self) -> None:
@@ -380,7 +401,10 @@ class Request(Values):
         table = {**SPECS[self.task], "seed": ("seed|random seed", "seed"), "model": ("model", "model")}
         if self.task == "make_video":
             table["subject"] = ("subject", "vbare")
-        names = [name for name in table if name in self.tool_known and (name in _ALWAYS or rng.random() < 0.55)]
+        always = (*_ALWAYS, *self.required)
+        names = [name for name in table if name in self.tool_known and (name in always or rng.random() < 0.55)]
+        if not names and self.task in ("vary_image", "make_video"):
+            names = [name for name in ("count", "frames") if name in table and name in self.tool_known]
         rng.shuffle(names)
         sign, mark = rng.choice([(": ", ", "), (": ", ". "), ("=", " "), ("=", ", "), (" ", ", "), (": ", "; ")])
         parts = [f"{rng.choice(table[name][0].split('|'))}{sign}{self.fill(table[name][1])}" for name in names]
@@ -391,6 +415,16 @@ class Request(Values):
         self.slot_vsubject()
         return str(self.args["subject"])
 
+    def slot_imageid(self) -> str:
+        value = self.image_id()
+        self.put("image", value)
+        return verbatim(value)
+
+    def slot_keepword(self) -> str:
+        value = self.rng.choice(("top", "bottom", "left", "right", "outside"))
+        self.put("keep", value)
+        return value
+
     def slot_kindword(self) -> str:
         listed = self.known.get("kind", [])
         value = self.rng.choice([*listed, *listed, self.rng.choice(words("name holders")).partition("/")[0]])
@@ -400,8 +434,8 @@ class Request(Values):
     def beside(self, core: str) -> str:
         """`core` with a sentence before it or after it that gives the reason and no argument."""
         rng, table = self.rng, sections("wrap.txt")
-        before = rng.random() < 0.13
-        after = not before and rng.random() < 0.12 and not core.endswith(END)
+        before = rng.random() < 0.16
+        after = not before and rng.random() < 0.17 and not core.endswith(END)
         if not (before or after):
             return core
         if self.is_imperative and rng.random() < 0.55:

@@ -19,10 +19,11 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.grammar import END, Noun, expand, sections, words
 from chains.tuning.requests import Request
-from chains.tuning.toollists import ShownTool
+from chains.tuning.toollists import SERVED, ShownTool
 from chains.tuning.writer import Example, Writer
 
 _TRIES = 40  # draws until tasks fit one another; lists with hardly any tools may never offer two
+_SEPARATE = ("fill_blanks", "harmonize_melody", "write_code", "complete_image")
 _FREE_VERBS = (
     "",
     "I",
@@ -44,7 +45,28 @@ _FREE_VERBS = (
     "to",
     "please",
     "names",
+    "what",
+    "what's",
+    "gaps",
+    "voices",
+    "want",
+    "need",
+    "two",
+    "put",
+    "any",
+    "would",
 )
+
+
+def pick(writer: Writer, pool: list[ShownTool]) -> ShownTool:
+    """One of `pool`, in a long list more often one that most lists lack, so that all come up alike."""
+    if any(tool.plugin is not None for tool in pool):
+        return writer.pick(pool)
+    rare = [tool for tool in pool if tool.task in TASKS and tool.task not in SERVED]
+    return writer.pick(rare if rare and len(rare) < len(pool) and writer.rng.random() < _RARE else pool)
+
+
+_RARE = 0.75
 
 
 @dataclass
@@ -114,6 +136,24 @@ class Piece(Request):
         self.put("count", value)
         return grammar.number(value, self.rng, loose=False)
 
+    def slot_qblank(self) -> str:
+        return grammar.quoted(self.gapped(), self.rng, bare=0)
+
+    def slot_qcodeline(self) -> str:
+        return grammar.quoted(self.codeline(), self.rng, bare=0)
+
+    def slot_data(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_data()))
+
+    def slot_name(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_name()))
+
+    def slot_imageid(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_imageid()))
+
+    def slot_image(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_image()))
+
     def slot_asked(self) -> str:
         said = self.slot_concept()
         self.put("topic", grammar.plain(said))
@@ -169,7 +209,7 @@ def _same_tool(writer: Writer) -> Said | None:
     pool = [tool for tool in writer.tools if f"same {tool.task}" in sections("several.txt")]
     if not pool:
         return None
-    tool = writer.pick(pool)
+    tool = pick(writer, pool)
     verb, *patterns = (part.strip() for part in rng.choice(frames(f"same {tool.task}", writer.split)).split("<="))
     tasks: list[Task] = []
     for i in range(2 if "{swap}" in patterns[-1] else _number_of_tasks(rng)):
@@ -186,7 +226,10 @@ def _same_tool(writer: Writer) -> Said | None:
         a, b, c = (task.text for task in tasks)
         text = rng.choice(frames("corrections", writer.split)).format(a=a, b=b, c=c)
         return f"{verb} {text}".strip(), [tasks[0], tasks[2]], False
-    text, tasks = _shared(writer, f"{verb} {_linked(writer, [t.text for t in tasks])}".strip(), tasks)
+    text = f"{verb} {_linked(writer, [t.text for t in tasks])}".strip()
+    if tool.task in _SEPARATE and rng.random() < 0.25:
+        return rng.choice(frames("separately", writer.split)).replace("*", text), tasks, False
+    text, tasks = _shared(writer, text, tasks)
     return text, tasks, imperative
 
 
@@ -233,7 +276,7 @@ def _nouns(writer: Writer) -> Said | None:
     tasks: list[Task] = []
     for _ in range(_number_of_tasks(rng)):
         left = [tool for tool in pool if not tasks or tool is not tasks[-1].tool]
-        task = _noun(writer, writer.pick(left))
+        task = _noun(writer, pick(writer, left))
         if task is None or task.text.endswith(END):
             return None
         tasks.append(task)
@@ -278,7 +321,7 @@ def _imperatives(writer: Writer) -> Said | None:
     tasks: list[Task] = []
     for _ in range(number):
         left = [tool for tool in writer.tools if not tasks or tool is not tasks[-1].tool]
-        task = _imperative(writer, writer.pick(left if left and rng.random() < 0.8 else None), opened)
+        task = _imperative(writer, pick(writer, left if left and rng.random() < 0.8 else writer.tools), opened)
         if task is None or task.text.endswith(END):
             return None
         tasks.append(task)
@@ -330,7 +373,7 @@ def _single(writer: Writer) -> Example | None:
     rng = writer.rng
     tools = {tool.task: tool for tool in writer.tools}
     if rng.random() < 0.4:
-        text, call, _ = writer.single(writer.pick(), wrap=False)
+        text, call, _ = writer.single(pick(writer, writer.tools), wrap=False)
         return Example([Turn("user", rng.choice(frames("chatter", writer.split)).replace("*", text))], [call], "tool")
     task, _, pattern = rng.choice(frames("single", writer.split)).partition(" <= ")
     if task not in tools:

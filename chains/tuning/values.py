@@ -25,7 +25,41 @@ DURATIONS = (
     (1, "a minute"),
     (1, "60 seconds"),
     (2, "a couple of minutes"),
+    (60, "1 hour"),
+    (60, "1 h"),
+    (60, "a full hour"),
+    (60, "one whole hour"),
+    (30, "half an hour"),
+    (30, "a half hour"),
+    (30, "half hour"),
+    (30, "0.5 hours"),
+    (45, "three quarters of an hour"),
+    (75, "an hour and a quarter"),
+    (90, "one and a half hours"),
+    (90, "an hour and thirty minutes"),
+    (150, "two and a half hours"),
+    (180, "3 hours"),
+    (180, "3 h"),
+    (120, "2h"),
+    (240, "four hours"),
+    (300, "five hours"),
+    (360, "six hours"),
+    (480, "8 hours"),
+    (600, "ten hours"),
+    (1, "one minute"),
+    (1, "a single minute"),
+    (0.5, "half a minute"),
+    (0.5, "30 seconds"),
+    (1.5, "90 seconds"),
+    (1.5, "a minute and a half"),
+    (2, "120 seconds"),
+    (2.5, "two and a half minutes"),
+    (2.5, "2.5 minutes"),
+    (3.5, "three and a half minutes"),
+    (7.5, "7.5 minutes"),
+    (12, "a dozen minutes"),
 )
+DRUMS = {"kick", "snare", "hi-hat", "clap", "tom", "cymbal", "cowbell", "rimshot"}  # nobody wants them drawn
 GROUPS = (
     (6, "half a dozen"),
     (6, "a half dozen"),
@@ -57,6 +91,7 @@ class Values:
         self.known = known
         self.fields: Mapping[str, Any] = (tool.get("parameters") or {}).get("properties") or {}
         self.tool_known = set(self.fields)
+        self.required = tuple((tool.get("parameters") or {}).get("required") or ())
         self.args: dict[str, Any] = {}
 
     # nouns and values
@@ -228,6 +263,10 @@ class Values:
                 mark = parts[i][-1] if parts[i][-1] in ",.!?;" else ""
                 parts[i] = gap + mark
             value = " ".join(parts)
+        if rng.random() < 0.35:
+            value = value[0].upper() + value[1:]
+        if rng.random() < 0.15 and value[-1] not in ".!?":
+            value += "."
         self.put("text", value)
         return verbatim(value)
 
@@ -245,7 +284,26 @@ class Values:
         if self.rng.random() < 0.4:
             value = f"{self.rng.choice(words('code verbs'))} {self.rng.choice(words('code objects'))}"
         self.put("prompt", value)
-        return verbatim(value)
+        return grammar.safe(value)
+
+    def _deed(self, form: int) -> str:
+        """What code is to do: "sort a list", "sorting a list"."""
+        verb = self.rng.choice(words("code deeds")).split("/")[form]
+        value = f"{verb} {self.rng.choice(words('code objects'))}"
+        self.put("prompt", value)
+        return grammar.safe(value)
+
+    def slot_codedo(self) -> str:
+        return self._deed(0)
+
+    def slot_codedoing(self) -> str:
+        return self._deed(1)
+
+    def slot_codething(self) -> str:
+        """What code is about, as a noun: "bubble sort"."""
+        value = self.rng.choice(words("code things"))
+        self.put("prompt", value)
+        return grammar.safe(value)
 
     def codeline(self) -> str:
         value = self.rng.choice(words("codelines"))
@@ -285,19 +343,45 @@ class Values:
             ]
             value = " ".join(notes)
         self.put("melody", value)
-        return verbatim(value)
+        return grammar.safe(value)
 
     def slot_sound(self) -> str:
         table = synonyms("sounds")
         label = self.rng.choice(list(table))
         self.put("kind", label)
-        item = grammar.noun(self.rng.choice(table[label]))
+        item = grammar.noun(self._heard(label, self.rng.choice(table[label]), 0.6))
+        look = f"{self.rng.choice(words('sound looks'))} " if self.rng.random() < 0.16 else ""
         luck = self.rng.random()
-        if luck < 0.5:
-            return f"{item.singular(self.rng)}{self.rng.choice(['', '', ' sound', ' sample', ' hit'])}"
+        if luck < 0.42:
+            said = item.singular(self.rng, look)
+            return said if said.endswith("sound") else said + self.rng.choice(["", "", " sound", " sample", " hit"])
         if luck < 0.8:
-            return f"{self.count(8)[1]} {self.rng.choice([item.many, f'{item.one} sounds', f'{item.one} samples'])}"
-        return self.rng.choice([f"some {item.many}", item.one, f"{item.one} sound"])
+            bare = item.one.removesuffix(" sound")
+            things = [item.many, item.many, f"{bare} sounds", f"{bare} samples", f"{bare} hits"]
+            return f"{self.count(self.rng.choice([8, 16, 64]))[1]} {look}{self.rng.choice(things)}"
+        return self.rng.choice([f"some {look}{item.many}", item.one, item.one, f"{look}{item.one}"])
+
+    def slot_soundbare(self) -> str:
+        """A kind of sound and nothing else: "kick"."""
+        table = synonyms("sounds")
+        label = self.rng.choice(list(table))
+        self.put("kind", label)
+        return self._heard(label, self.rng.choice(table[label]), 1.0)
+
+    def _heard(self, label: str, said: str, chance: float) -> str:
+        """A thing that could be drawn as well is called a sound: "bell sound"."""
+        return said if label in DRUMS or self.rng.random() > chance else f"{said} sound"
+
+    def slot_soundmany(self) -> str:
+        return grammar.noun(self.slot_soundbare()).many
+
+    def slot_ns(self) -> str:
+        """A number of sounds, pictures or versions that a word follows: "four", "4"."""
+        return self.count(64)[1].removesuffix(" of")
+
+    def slot_anykey(self) -> str:
+        """A key as the tool lists it, in a person's words: "c minor", "the key of C minor"."""
+        return self.rng.choice(["{}", "{}", "the key of {}", "{} if you can", "good old {}"]).format(self.slot_key())
 
     def slot_vsubject(self) -> str:
         luck = self.rng.random()
@@ -310,6 +394,12 @@ class Values:
         self.put("subject", value)
         bare = value.endswith(("s", "fire", "snow", "water", "seven", "rain", "smoke")) and not value.endswith("ss")
         return value if bare else f"{grammar.article(value)} {value}"
+
+    def slot_vsubject2(self) -> str:
+        """A subject that is taken back in the same breath."""
+        said = self.slot_vsubject()
+        del self.args["subject"]
+        return said
 
     def slot_video(self) -> str:
         base = self.rng.choice(words("videos"))
@@ -411,7 +501,7 @@ class Values:
 
     def slot_duration(self) -> str:
         """A time with its unit, in minutes for the tool."""
-        if self.rng.random() < 0.6:
+        if self.rng.random() < 0.45:
             return f"{self.slot_minutes()} {self.rng.choice(['minutes', 'minutes', 'min', 'mins'])}"
         value, said = self.rng.choice(DURATIONS)
         self.put("minutes", value)

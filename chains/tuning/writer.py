@@ -14,10 +14,12 @@ from chains.tuning.answers import exchange
 from chains.tuning.generic_requests import GenericRequest
 from chains.tuning.grammar import END, expand, noisy, sections, words
 from chains.tuning.invented import InventedRequest
+from chains.tuning.plugin_requests import PluginRequest
 from chains.tuning.requests import Request
 from chains.tuning.toollists import ShownTool
 
 WEIGHTS = {"generate_image": 5, "write_text": 5, "invent_names": 5, "morph_images": 3, "about": 2}
+_PLUGIN = 8  # a plugin's tool, of which there are few beside ours
 # Talk that some invented tool might serve; only said where the list holds none of them.
 _ELSEWHERE = re.compile(
     r"weather|rain|cold|hot|umbrella|timer|alarm|wake|remind|send|call|book|order|buy|turn|open|play|"
@@ -57,7 +59,8 @@ class Writer:
         """One of the tools; in a short list those that most people have come up more often."""
         pool = among or self.tools
         favour = 0.35 if len(self.tools) > 8 else 1.0
-        return self.rng.choices(pool, [WEIGHTS.get(tool.task, 2) ** favour for tool in pool])[0]
+        weights = [(_PLUGIN if tool.plugin is not None else WEIGHTS.get(tool.task, 2)) ** favour for tool in pool]
+        return self.rng.choices(pool, weights)[0]
 
     def request(self, tool: ShownTool) -> Any:
         """A request that the list's tool can serve; `text` and `args` stand."""
@@ -65,6 +68,10 @@ class Writer:
             composed = GenericRequest(tool.generic, self.rng)
             composed.make()
             return composed
+        if tool.plugin is not None:
+            foreign = PluginRequest(tool.plugin, self.rng, self.split)
+            foreign.make()
+            return foreign
         maker = Request if tool.task in TASKS else InventedRequest
         while True:
             request = maker(tool.task, tool.schema, tool.known, self.rng, self.split)

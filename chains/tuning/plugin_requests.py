@@ -1,0 +1,204 @@
+"""Requests for plugins' tools (`chains.tuning.plugins`): whole sentences, pieces behind commas, telegrams, forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+from chains.tuning import copied, grammar
+from chains.tuning.grammar import END, expand, number, plain, safe, verbatim
+from chains.tuning.plugins import Arg, PluginTool
+
+_TRIES = 60  # draws until a frame fits the arguments that the list shows
+_JOINTS = (", ", ", ", ", ", " ", " and ", "; ", " - ")
+
+
+class _Unfit(Exception):
+    """A frame says what the shown tool cannot take."""
+
+
+class PluginRequest:
+    """A request in the making; after `make`, `text` (values marked) and `args` (as the call has them) stand."""
+
+    core = ""
+
+    def __init__(self, tool: PluginTool, rng: Random, split: str) -> None:
+        self.tool, self.rng, self.split = tool, rng, split
+        self.args: dict[str, Any] = {}
+        self.text = ""
+        self.is_imperative = self.is_question = False
+
+    def make(self) -> None:
+        luck = self.rng.random()
+        form = self._telegram if luck < 0.15 else self._form if luck < 0.26 else self._sentence
+        for _ in range(_TRIES):
+            self.args, self.is_imperative, self.is_question = {}, False, False
+            try:
+                self.text = form()
+            except _Unfit:
+                continue
+            if set(self.tool.required) <= set(self.args):
+                break
+        else:  # a cut list of choices may leave no frame; a form always fits
+            self.args, self.is_imperative, self.is_question = {}, False, False
+            self.text = self._form()
+        order = self.tool.shown
+        self.args = {order[name]: self.args[name] for name in order if name in self.args}
+
+    # values
+
+    def value(self, arg: Arg) -> tuple[Any, str]:
+        """A value as the call has it, and as a person says it."""
+        rng = self.rng
+        match arg.kind:
+            case "enum":
+                shown = self.tool.values[arg.id]
+                own = rng.choice(list(shown))
+                return shown[own], safe(rng.choice((*arg.choices()[own], shown[own])))
+            case "int":
+                made: Any = copied.whole(rng, *arg.bounds())
+                return made, number(made, rng, loose=False)
+            case "num":
+                made = copied.decimal(rng, *arg.bounds())
+                return made, copied.say_number(made, rng)
+            case "list":
+                some = rng.sample(arg.values(), min(rng.choice([1, 1, 2, 2, 3, 4]), len(arg.values())))
+                if rng.random() < 0.12:
+                    some[-1] = copied.short(rng)
+                some = list(dict.fromkeys(some))
+                return some, self._listed(some)
+        made = rng.choice(arg.values()) if rng.random() < 0.85 else copied.short(rng)
+        return made, verbatim(made)
+
+    def _listed(self, some: list[str]) -> str:
+        rng = self.rng
+        words = [verbatim(word) for word in some]
+        luck = rng.random()
+        if luck < 0.7 or len(words) == 1:
+            return grammar.listing(words, rng)
+        return rng.choice([" + ", " & ", " and ", ", ", " n "]).join(words)
+
+    def _fill(self, slot: str) -> str:
+        name, given, value = slot.partition("=")
+        arg = self.tool.plugin.args[name]
+        if name not in self.tool.shown or name in self.args:
+            raise _Unfit
+        if given:
+            if arg.kind == "enum" and value not in self.tool.values[name]:
+                raise _Unfit
+            self.args[name] = self._given(arg, value)
+            return ""
+        if arg.kind == "bool":
+            return self.piece(arg)
+        self.args[name], said = self.value(arg)
+        return said
+
+    def _given(self, arg: Arg, value: str) -> Any:
+        match arg.kind:
+            case "enum":
+                return self.tool.values[arg.id][value]
+            case "bool":
+                return value == "true"
+            case "int" | "num":
+                exact = float(value)
+                return int(exact) if exact == int(exact) else exact
+            case "list":
+                return [part.strip() for part in value.split(",")]
+        return value
+
+    def piece(self, arg: Arg) -> str:
+        """One argument said on its own ("* glasses", "shake it"), and put among the arguments."""
+        rng = self.rng
+        if arg.kind == "bool":
+            yes = not arg.nays or rng.random() < 0.65
+            self.args[arg.id] = yes
+            return rng.choice(arg.ways if yes else arg.nays)
+        self.args[arg.id], said = self.value(arg)
+        return rng.choice(arg.ways).replace("*", said)
+
+    # forms of a request
+
+    def _left(self, required: bool) -> list[Arg]:
+        """Arguments that are still to be said; of the optional ones a part."""
+        rng = self.rng
+        share = rng.choice([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
+        left = [self.tool.plugin.args[name] for name in self.tool.shown if name not in self.args]
+        left = [arg for arg in left if (arg.required and required) or (not arg.required and rng.random() < share)]
+        rng.shuffle(left)
+        return left
+
+    def _sentence(self) -> str:
+        """A frame of the file and further arguments: behind commas, in sentences of their own, or in front."""
+        rng = self.rng
+        frames = self.tool.plugin.frames
+        frames = tuple(f for f in frames if grammar.reserved(f) == (self.split == "dev")) or frames
+        frame = rng.choice(frames)
+        self.is_imperative = frame.startswith("- ")
+        core = expand(frame.removeprefix("- "), rng, self._fill)
+        asks = core.endswith("?")
+        core = core.removesuffix("?")
+        pieces = [self.piece(arg) for arg in self._left(required=False)]
+        self.is_question = asks
+        if not pieces:
+            return core
+        luck = rng.random()
+        if luck < 0.5:
+            return core + "".join(self._glued(pieces))
+        self.is_imperative = False
+        if luck < 0.62:
+            start = ", ".join(pieces)
+            return f"{start}{rng.choice([': ', ', ', ' - '])}{core}"
+        if luck < 0.7:
+            self.is_question = False
+            return f"{core}{'?' if asks else ''} ({', '.join(pieces)})"
+        self.is_question = False
+        end = "?" if asks else "." if core[-1:] not in ".!" else ""
+        if rng.random() < 0.5:
+            return f"{core}{end} {_capital(', '.join(pieces))}{rng.choice(['.', '', ' please'])}"
+        return f"{core}{end} " + " ".join(f"{_capital(piece)}." for piece in pieces)
+
+    def _glued(self, pieces: Iterable[str]) -> Iterable[str]:
+        for piece in pieces:
+            yield self.rng.choice(_JOINTS if not piece.startswith("and ") else (" ",)) + piece
+
+    def _telegram(self) -> str:
+        """Words alone: "woody scent, cedar and sandalwood, 100 ml"."""
+        rng = self.rng
+        pieces = [self.piece(arg) for arg in self._left(required=True)]
+        if not pieces:
+            raise _Unfit
+        noun = rng.choice(self.tool.plugin.nouns or (self.tool.plugin.names[0].replace("_", " "),))
+        luck = rng.random()
+        if luck < 0.3:
+            noun = rng.choice(["a {}", "one {}", "{} please", "new {}", "I need a {}", "need {}"]).format(noun)
+        at = 0 if luck < 0.8 else rng.randint(0, len(pieces))
+        pieces.insert(at, noun)
+        return rng.choice([", ", ", ", ", ", ". ", " - ", "; ", " "]).join(pieces)
+
+    def _form(self) -> str:
+        """Names and values: "Exhibit: bronze bell. Languages: French, German."."""
+        rng = self.rng
+        noun = rng.choice((*self.tool.plugin.nouns, self.tool.plugin.names[0]))
+        pieces = []
+        sign = rng.choice([": ", ": ", " ", "=", " = ", " is "])
+        for arg in self._left(required=True):
+            made, said = (rng.random() < 0.6, "") if arg.kind == "bool" else self.value(arg)
+            self.args[arg.id] = made
+            if arg.kind == "bool":
+                said = rng.choice(["yes", "yes", "true"] if made else ["no", "no", "false"])
+            name = rng.choice([*arg.names, self.tool.shown[arg.id]])
+            label = name.replace("_", " ") if rng.random() < 0.8 else name
+            pieces.append(f"{_capital(label) if sign == ': ' and rng.random() < 0.4 else label}{sign}{said}")
+        if not pieces:
+            raise _Unfit
+        joint = rng.choice([", ", ", ", "; ", ". ", "\n", " / "])
+        text = joint.join(pieces)
+        lead = rng.choice(["{}: ", "{}, ", "{} with ", "make a {}: ", "new {}. ", "{}\n", ""])
+        return lead.format(noun) + text if lead or len(pieces) > 1 else f"{noun}: {text}"
+
+
+def _capital(text: str) -> str:
+    bare = plain(text)
+    at = text.find(bare[:1]) if bare else -1
+    return text if at < 0 or text[:1] in ("\x01", END) else text[:at] + text[at : at + 1].upper() + text[at + 1 :]

@@ -1,0 +1,93 @@
+"""Made requests for plugins' tools: every call fits the tool as it was shown, and says what the person said."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from chains.tuning import grammar
+from chains.tuning.followups import followup
+from chains.tuning.plugin_requests import PluginRequest
+from chains.tuning.plugins import Plugin, plugin_list, plugins
+from chains.tuning.writer import Writer
+
+
+def a_list(seed: int, split: str = "train") -> Writer:
+    rng = Random(seed)
+    return Writer(plugin_list(rng, split), rng, split)
+
+
+def test_the_tables_are_whole() -> None:
+    assert len(plugins()) > 150
+    for plugin in plugins():
+        check_table(plugin)
+
+
+def check_table(plugin: Plugin) -> None:
+    required = [arg.id for arg in plugin.args.values() if arg.required]
+    assert plugin.nouns, plugin.names
+    assert plugin.abouts and len(plugin.frames) >= 8
+    for arg in plugin.args.values():
+        assert arg.ways and (arg.kind == "bool" or all("*" in way for way in arg.ways))
+        assert {"enum": arg.choices, "list": arg.values, "text": arg.values, "bool": lambda: True}.get(
+            arg.kind, arg.bounds
+        )()
+    for frame in plugin.frames:
+        slots = [slot.partition("=")[::2] for slot in re.findall(r"\{([^}]*)\}", frame)]
+        assert {name for name, _ in slots} <= set(plugin.args)
+        assert all(value in plugin.args[name].choices() for name, value in slots if value and name_is(plugin, name))
+        outside = re.sub(r"\[[^\[\]]*\|[^\[\]]*\]", "", frame)
+        assert all(re.search(rf"\{{{name}[=}}]", outside) for name in required), frame
+
+
+def name_is(plugin: Plugin, name: str) -> bool:
+    return plugin.args[name].kind == "enum"
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_calls_fit_the_schema_that_is_shown(seed: int) -> None:
+    writer = a_list(seed)
+    for tool in writer.tools:
+        if tool.plugin is None:
+            continue
+        check = Draft202012Validator(tool.shown["parameters"])
+        for _ in range(8):
+            text, (name, args), _ = writer.single(tool)
+            assert name == tool.shown["name"] and text.strip()
+            assert check.is_valid(args), (text, args, [error.message for error in check.iter_errors(args)])
+        made = followup(writer)
+        shown = {tool.shown["name"]: tool.shown for tool in writer.tools}
+        for name, args in made.calls:
+            assert set(args) <= set(shown[name]["parameters"]["properties"])
+
+
+def test_what_is_copied_stands_in_the_request() -> None:
+    for seed in range(60):
+        writer = a_list(seed)
+        tool = next(tool for tool in writer.tools if tool.plugin is not None)
+        request = PluginRequest(tool.plugin, writer.rng, "train")
+        request.make()
+        own = {shown: tool.plugin.plugin.args[name] for name, shown in tool.plugin.shown.items()}
+        for name, value in request.args.items():
+            if own[name].kind == "text" and f"{{{own[name].id}=" not in " ".join(tool.plugin.plugin.frames):
+                assert str(value) in grammar.plain(request.text)
+
+
+def test_the_dev_split_has_tools_of_its_own() -> None:
+    seen = {
+        split: {tool.task for seed in range(60) for tool in a_list(seed, split).tools if tool.plugin is not None}
+        for split in ("train", "dev")
+    }
+    assert seen["train"] and seen["dev"] and not seen["train"] & seen["dev"]
+
+
+def test_no_tool_is_always_shown_alike() -> None:
+    shown = {}
+    for seed in range(300):
+        for tool in a_list(seed).tools:
+            if tool.plugin is not None:
+                shown.setdefault(tool.task, set()).add(str(tool.shown))
+    assert sum(len(versions) for versions in shown.values()) > 2 * len(shown)
