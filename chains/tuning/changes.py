@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import Any
 
@@ -59,6 +60,15 @@ _ARGUMENT = {
 }
 _SLOT = {"change_must": "must", "change_letters": "letters", "change_prompt": "qprompt", "change_redo": "redo"}
 _TIMES = {"double": 2, "triple": 3}
+_SIZES = (
+    ("shorter", "longer"),
+    ("calmer", "wilder"),
+    ("too long", "too short"),
+    ("less wild", "more wild"),
+    ("closer to it", "further off"),
+    ("turn it down", "turn it up"),
+    ("cut it to", "stretch it to"),
+)
 _COUNTED = {"again": 2, "more_n": 2, "change_count": 2, "change_seed": 2, "change_model": 1, "same_seed": 1}
 _SEEDED = {"again": 2, "change_seed": 2, "same_seed": 1}
 FOLLOWS: dict[str, dict[str, int]] = {  # which changes make sense after which tool, and their shares
@@ -305,8 +315,18 @@ def change(
         args.update(request.args)
         return said
 
-    text = expand(line, rng, fill)
+    name = _ARGUMENT.get(kind, "")
+    text = _true_to_size(expand(line, rng, fill), before.get(name), args.get(name))
     return text.removesuffix("?") if text.endswith("?") and rng.random() < 0.3 else text, args
+
+
+def _true_to_size(text: str, old: Any, new: Any) -> str:
+    """`text` with "longer" for "shorter", and the like, where the numbers say so."""
+    if not (isinstance(old, int | float) and isinstance(new, int | float)) or old == new:
+        return text
+    for less, more in _SIZES:
+        text = re.sub(rf"\b{less if new > old else more}\b", more if new > old else less, text)
+    return text
 
 
 def _people(tool: ShownTool, rng: Random) -> tuple[str, str]:

@@ -129,11 +129,11 @@ def sections(file: str) -> dict[str, list[str]]:
 
 
 @cache
-def builtin_frames(task: str) -> list[str]:
-    """The frames of one of the app's tools, of all files `phrases/builtin*.txt`."""
+def builtin_frames(task: str, common: bool) -> tuple[str, ...]:
+    """The frames of one of the app's tools: the common ways to ask for it, or the many uncommon ones."""
     folder = resources.files("chains.tuning") / "phrases"
-    files = sorted(file.name for file in folder.iterdir() if file.name.startswith("builtin"))
-    return [line for file in files for line in sections(file).get(task, [])]
+    files = sorted(file.name for file in folder.iterdir() if file.name.startswith("builtin_"))
+    return tuple(line for file in (["builtin.txt"] if common else files) for line in sections(file).get(task, ()))
 
 
 @cache

@@ -146,7 +146,7 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
         if tool.shown["name"] not in names:
             names.add(tool.shown["name"])
             tools.append(tool)
-    if luck < 0.3:
+    if luck < 0.2:
         ours = default_tools()
     elif luck < 0.42:
         ours = _ours(list(TASKS), rng)

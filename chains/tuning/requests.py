@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
 from chains.tuning import grammar
 from chains.tuning.grammar import END, KEEP, Noun, expand, quoted, sections, synonyms, verbatim, words
@@ -51,6 +52,7 @@ CLAUSES = {  # argument -> (probability, section of clauses.txt), for the app's 
     "train_model": {"minutes": (0.5, "minutes")},
 }
 _IMPERATIVE = "- "
+COMMON = 0.6  # share of requests in common words; the others are told as stories, in telegrams, obliquely
 GENDERED = ("surname", "last", "first", "female", "male", "girl", "boy", "female first", "male first")
 SPECS = {  # argument -> how a person labels it in "subject: coat, count: 3", and the slot of its value
     "generate_image": {"subject": ("subject", "noun"), "count": ("count|number|n|pictures|how many", "digit")},
@@ -368,8 +370,8 @@ class Request(Values):
 
     # the whole
 
-    def frames(self, section: str) -> list[str]:
-        lines = grammar.builtin_frames(section)
+    def frames(self, section: str) -> Sequence[str]:
+        lines = grammar.builtin_frames(section, self.rng.random() < COMMON)
         return [line for line in lines if grammar.reserved(line) == (self.split == "dev")] or lines
 
     def make(self) -> None:

@@ -105,13 +105,13 @@ def pick_tools(rng: Random) -> list[ShownTool]:
     luck = rng.random()
     ours = [task for task in TASKS if task not in SERVED]
     others = list(invented_tools())
-    if luck < 0.24:
+    if luck < 0.16:
         return default_tools()
-    if luck < 0.42:
+    if luck < 0.28:
         tasks = list(SERVED)
         for _ in range(rng.choice([0, 0, 1, 1, 2])):
             tasks.remove(rng.choice(tasks))
-    elif luck < 0.64:
+    elif luck < 0.62:
         tasks = [task for task in TASKS if task not in rng.sample(list(TASKS), rng.choice([0, 0, 1, 2, 3, 4]))]
     elif luck < 0.84:
         tasks = rng.sample(SERVED, rng.randint(2, 5)) + rng.sample(ours, rng.choice([0, 0, 1, 2, 3]))

@@ -58,7 +58,7 @@ class Writer:
     def pick(self, among: list[ShownTool] | None = None) -> ShownTool:
         """One of the tools; in a short list those that most people have come up more often."""
         pool = among or self.tools
-        favour = 0.35 if len(self.tools) > 8 else 1.0
+        favour = 0.2 if len(self.tools) > 8 else 1.0
         weights = [(_PLUGIN if tool.plugin is not None else WEIGHTS.get(tool.task, 2)) ** favour for tool in pool]
         return self.rng.choices(pool, weights)[0]
 
