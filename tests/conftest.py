@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ def _new_home(folder: Path) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported, so that fixtures of every scope are covered."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # inherited from a shell's "&", and on to what tests start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.artwright_home = Path(tempfile.mkdtemp(prefix="artwright-tests-"))  # type: ignore[attr-defined]
     os.environ["ARTWRIGHT_HOME"] = str(_new_home(config.artwright_home / "home"))  # type: ignore[attr-defined]
 
