@@ -14,11 +14,11 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.changes import FOLLOWS, change, kinds_of_change
 from chains.tuning.grammar import expand, sections
+from chains.tuning.picture_values import label_words
 from chains.tuning.plugin_changes import changed_plugin
 from chains.tuning.requests import Request
 from chains.tuning.several import pick, several
 from chains.tuning.toollists import ShownTool
-from chains.tuning.values import label_words
 from chains.tuning.writer import Example, Writer
 
 Call = tuple[str, dict[str, Any]]

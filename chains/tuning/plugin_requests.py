@@ -190,8 +190,8 @@ class PluginRequest:
             name = rng.choice([*arg.names, self.tool.shown[arg.id]])
             label = name.replace("_", " ") if rng.random() < 0.8 else name
             pieces.append(f"{_capital(label) if sign == ': ' and rng.random() < 0.4 else label}{sign}{said}")
-        if not pieces:
-            raise _Unfit
+        if not pieces:  # nothing has to be said
+            return rng.choice(["a {}", "new {}", "{} please", "make a {}"]).format(noun)
         joint = rng.choice([", ", ", ", "; ", ". ", "\n", " / "])
         text = joint.join(pieces)
         lead = rng.choice(["{}: ", "{}, ", "{} with ", "make a {}: ", "new {}. ", "{}\n", ""])

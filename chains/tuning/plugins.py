@@ -131,10 +131,10 @@ def _arg(key: str, rest: str) -> Arg:
 
 
 def plugin_list(rng: Random, split: str) -> list[ShownTool]:
-    """Plugins' tools, mostly among the app's own."""
+    """Plugins' tools, alone (short lists teach most in a given time) or among the app's own."""
     pool = [plugin for plugin in plugins() if plugin.dev == (split == "dev")] or list(plugins())
     luck = rng.random()
-    count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.8 else rng.choice([1, 2, 3, 4, 6])
+    count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.5 else rng.choice([1, 1, 2, 2, 3, 4, 6])
     if rng.random() < 0.15:  # several of one trade
         file = rng.choice(pool).file
         pool = [plugin for plugin in pool if plugin.file == file]
@@ -148,9 +148,9 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
             tools.append(tool)
     if luck < 0.2:
         ours = default_tools()
-    elif luck < 0.42:
+    elif luck < 0.3:
         ours = _ours(list(TASKS), rng)
-    elif luck < 0.8:
+    elif luck < 0.5:
         ours = _ours(rng.sample(SERVED, rng.randint(1, 4)) + rng.sample(list(TASKS), rng.choice([0, 0, 1, 2])), rng)
     else:
         ours = []

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 RANK, ALPHA = 16, 32
+_RUN = ("recipe", "step", "examples", "tokens", "minutes")  # what an adapter's note says of the run that made it
 DEV_SEED = 20_001  # the dev set is the same whatever the training's seed
 
 
@@ -63,6 +64,7 @@ class Trainer:
 
         self.base, self.out, self.recipe = base, out, recipe
         self.progress = Progress()
+        self.earlier: list[dict[str, Any]] = []  # runs whose weights this one goes on from, first to last
         self.accelerator = Accelerator()
         torch.manual_seed(recipe.seed)  # LoRA's A matrices; nothing else here draws from torch
         with quiet():
@@ -176,7 +178,11 @@ class Trainer:
         save_file(
             tensors,
             folder / "state.new",
-            metadata={"progress": json.dumps(asdict(self.progress)), "recipe": json.dumps(asdict(self.recipe))},
+            metadata={
+                "progress": json.dumps(asdict(self.progress)),
+                "recipe": json.dumps(asdict(self.recipe)),
+                "earlier": json.dumps(self.earlier),
+            },
         )
         os.replace(folder / "state.new", folder / "state.safetensors")
 
@@ -197,6 +203,7 @@ class Trainer:
                         "use that or another --out"
                     )
             self.progress = Progress(**json.loads(stored.metadata()["progress"]))
+            self.earlier = json.loads(stored.metadata().get("earlier", "[]"))
             kept = set(stored.keys())
             for name, p in self.trained.items():
                 p.copy_(stored.get_tensor(f"weight.{name}"))
@@ -211,12 +218,17 @@ class Trainer:
         import torch
         from safetensors import safe_open
 
+        from chains.weights import SOURCE_FILE
+
         file = run / "checkpoint" / "state.safetensors"
         if not file.is_file():
             raise ValueError(f"there is no checkpoint in {file.parent}; name the folder of a run")
         with safe_open(file, "pt") as stored, torch.no_grad():
             for name, p in self.trained.items():
                 p.copy_(stored.get_tensor(f"weight.{name}"))
+        if (run / SOURCE_FILE).is_file():
+            note = json.loads((run / SOURCE_FILE).read_text())
+            self.earlier = [*note.get("earlier", []), {key: note[key] for key in _RUN if key in note}]
 
     def save_adapter(self, figures: dict[str, Any]) -> None:
         """The adapter in peft's format (bf16), what it was made from and with, and its card."""
@@ -258,6 +270,7 @@ class Trainer:
             "recipe": asdict(self.recipe),
             **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
             "minutes": round(self.progress.seconds / 60, 1),
+            **({"earlier": self.earlier} if self.earlier else {}),
             "dev": figures,
         }
         (self.out / SOURCE_FILE).write_text(json.dumps(note, indent=2) + "\n")
@@ -270,7 +283,9 @@ def _card(note: dict[str, Any]) -> str:
     )
     recipe = note["recipe"]
     command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']} --out DIR"
-    command += f" --start {recipe['start']}" if recipe.get("start") else ""
+    command += " --start RUN" if recipe.get("start") else ""
+    before = sum(run["examples"] for run in note.get("earlier", ()))
+    earlier = f"\nRUN is a run of the same command before, on {before:,} examples of earlier phrases." if before else ""
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -284,7 +299,7 @@ without the adapter. Bound to its base by the sha256 in `artwright.json`.
 
 Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps,
 {note["tokens"]:,} tokens), none seen twice, all from `chains/tuning/phrases`
-(MIT, written for this project): `{command}`.
+(MIT, written for this project): `{command}`.{earlier}
 
 | dev examples (frames kept out of training) | all target tokens right | n |
 |---|---|---|
