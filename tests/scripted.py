@@ -107,12 +107,12 @@ class Script:
         elif "crash" in text:
             raise RuntimeError("a defect")
         elif "slow" in text:
-            yield Choice("generate_image", {"subject": "sneaker", "count": 64}, 0.97)
-            for i in range(200):
+            yield Choice("generate_image", {"subject": "sneaker", "count": 64}, 0.97, (("morph_images", 0.02),))
+            for i in range(2400):  # two minutes: a test stops it, however slow the machine is
                 if cancel.is_set():
                     self.stopped.append(time.monotonic())
                     return
-                yield Progress("drawing sneakers", i, 200)
+                yield Progress("drawing sneakers", i, 2400)
                 time.sleep(0.05)
             yield Reply("Done.")
         elif "draw" in text or "turn" in text:

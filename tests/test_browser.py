@@ -199,6 +199,57 @@ def test_a_question_is_answered_with_a_button(visitor: Visitor, tmp_path: Path) 
     assert visitor.page.locator(".aw-mine").nth(1).inner_text() == "draw new pictures of a subject"
 
 
+def test_a_growing_answer_keeps_the_focus_and_takes_a_slow_click(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.say("slow one")
+    page.wait_for_selector(f"{ANSWER} progress")
+
+    def let_it_grow() -> None:
+        page.evaluate("window.was = document.querySelector('progress').value")
+        page.wait_for_function("document.querySelector('progress').value > window.was + 3")
+
+    button = page.locator("button.aw-act")
+    button.focus()
+    let_it_grow()
+    assert page.evaluate("document.activeElement.className") == "aw-act"
+    button.hover()
+    page.mouse.down()
+    let_it_grow()
+    page.mouse.up()
+    page.wait_for_function("document.querySelectorAll('.aw-mine').length == 2")
+    assert page.locator(".aw-mine").nth(1).inner_text().splitlines() == ["slow one", "morph_images instead"]
+    page.click(STOP)
+    page.wait_for_selector(SEND)
+    assert page.locator(".aw-mine").count() == 2
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_page_can_be_used_while_it_still_opens(visitor: Visitor, before: int) -> None:
+    page = visitor.page
+    held: list[Any] = []
+    for _ in range(before):
+        visitor.ask("draw two sneakers")
+    page.route("**/gradio_api/run/**", lambda route: held.append(route))  # what was said so far, which comes late
+    page.reload()
+    page.wait_for_selector(BOX)
+    visitor.say("a coat?")
+    page.wait_for_selector("text=only talk")
+    page.wait_for_selector(SEND)
+    assert len(held) == 1
+    with page.expect_response("**/gradio_api/run/**"):
+        held.pop().continue_()
+    page.unroute("**/gradio_api/run/**")
+    page.wait_for_timeout(200)  # for the page to take it in
+    assert page.locator(ANSWER).count() == before + 1
+    page.locator(ANSWER).last.locator("button.aw-act").first.click()
+    page.wait_for_function("n => document.querySelectorAll('.aw-answer').length > n", arg=before + 1)
+    page.locator(ANSWER).last.locator("img").first.wait_for()
+    page.wait_for_selector(SEND)
+    page.reload()
+    page.wait_for_selector(f"{ANSWER} img")
+    assert page.locator(ANSWER).count() == before + 2
+
+
 def test_what_was_stopped_runs_again_with_one_click(visitor: Visitor, script: Script) -> None:
     visitor.say("slow one")
     visitor.page.wait_for_selector(f"{ANSWER} progress")

@@ -13,9 +13,8 @@ import secrets
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -25,6 +24,7 @@ from chains.events import Asked, Event, Failed, Question
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
 from ui import render
+from ui.line import WAKE, Line
 
 log = logging.getLogger(__name__)
 
@@ -36,38 +36,9 @@ EXAMPLES = (
     "what can you do?",
 )
 LONGEST = 2000  # characters of one request
-WAKE = 0.1  # seconds between looks at the cancel switch
+FRAME = 0.12  # seconds between two drawings of a growing answer; a page drawn for every event falls behind
 SIGN_OF_LIFE = 1.0  # seconds after which the clock of a silent request is shown anew
 CONVERSATION = re.compile(r"[A-Za-z0-9_-]{22,64}")
-
-
-class Line:
-    """First come, first served: one request at a time has the LLM."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[object] = deque()
-        self._moved = threading.Condition()
-
-    @contextmanager
-    def turn(self, cancel: Cancel, ahead: Callable[[int], None]) -> Iterator[None]:
-        """Wait for our turn, calling `ahead` with the number before us whenever it changes; raises `Cancelled`."""
-        ticket = object()
-        with self._moved:
-            self._waiting.append(ticket)
-        try:
-            with self._moved:
-                told = 0
-                while (place := self._waiting.index(ticket)) > 0:
-                    if place != told:
-                        ahead(place)
-                        told = place
-                    self._moved.wait(WAKE)
-                    cancel.check()
-            yield
-        finally:
-            with self._moved:
-                self._waiting.remove(ticket)
-                self._moved.notify_all()
 
 
 class Turn:
@@ -95,6 +66,9 @@ class Turn:
                 except queue.Empty:
                     if time.monotonic() - shown < SIGN_OF_LIFE:
                         continue
+                while open_ and not self.cancel.is_set() and (rest := shown + FRAME - time.monotonic()) > 0:
+                    with suppress(queue.Empty):
+                        open_ = self._take(answer, self._events.get(timeout=rest))
                 while open_ and not self._events.empty():
                     open_ = self._take(answer, self._events.get())
                 if open_:
@@ -148,6 +122,7 @@ class Desk:
         self._loading.start()
         self._turns: dict[str, set[Turn]] = {}
         self._lock = threading.Lock()
+        self._recalling = threading.Lock()
 
     def _load(self) -> None:
         """Load an LLM of this process while the person reads the page; a failure shows again at the first request."""
@@ -207,8 +182,7 @@ class Desk:
         if not text.strip():
             yield gr.skip(), gr.skip(), gr.skip()
             return
-        if not messages:  # also after a restart of the app under an open page
-            messages += self._past(conversation)
+        self._recall(messages, conversation)
         messages.append({"role": "user", "content": render.said(text)})
         yield from self._grow(text, messages, conversation)
 
@@ -223,8 +197,7 @@ class Desk:
             return
         asked = told[at]
         assert isinstance(asked, Asked)
-        if not messages:
-            messages += self._past(conversation)
+        self._recall(messages, conversation)
         last = told[-1]
         if isinstance(last, Question) and last.request == wanted and (label := dict(last.options).get(tool)):
             messages.append({"role": "user", "content": render.said(label)})
@@ -249,7 +222,9 @@ class Desk:
             mine["content"] = answer.html()
             first = i == 0
             yield messages, busy_box(again == "") if first else gr.skip(), conversation if first else gr.skip()
-        yield gr.skip(), idle_box(), gr.skip()
+        with self._lock:
+            more = conversation in self._turns  # another request of this page, which Stop must reach
+        yield gr.skip(), gr.skip() if more else idle_box(), gr.skip()
 
     def ask(self, message: str, conversation: str = "") -> Iterator[tuple[str, list[str], str]]:
         """The API's `chat`: the reply so far, the files made, and the conversation's id to go on with."""
@@ -269,11 +244,18 @@ class Desk:
         for answer in self.answer(last.text, conversation, last.request, tool.strip()):
             yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
 
-    def restore(self, conversation: str) -> tuple[list[Any], list[Any], str]:
-        """What this browser's conversation has said so far, shown and kept; a new conversation for a new browser."""
+    def restore(self, conversation: str, messages: list[Any] | None = None) -> tuple[Any, Any, Any]:
+        """What this browser's conversation has said so far, shown and kept in `messages`.
+
+        A request may have come before: a page can be typed on while it still opens. What that shows is left alone, and
+        so is a new browser's id, which its first request gives.
+        """
+        messages = [] if messages is None else messages
+        if messages or not conversation:
+            return gr.skip(), gr.skip(), gr.skip()
         if known(conversation) != conversation:
             return [], [], known("")
-        messages = self._past(conversation)
+        self._recall(messages, conversation)
         return messages, messages, conversation
 
     def renew(self, messages: list[Any], conversation: str) -> tuple[list[Any], list[Any], Any, str]:
@@ -287,6 +269,12 @@ class Desk:
             return history(conversation)
         except (ValueError, OSError):  # which the next request says
             return []
+
+    def _recall(self, messages: list[Any], conversation: str) -> None:
+        """Fill an empty list of messages: that of a page just opened, or open still after a restart of the app."""
+        with self._recalling:
+            if not messages:
+                messages += self._past(conversation)
 
     def _past(self, conversation: str) -> list[Any]:
         try:
@@ -366,7 +354,12 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         **quietly,
     )
     acting = acts.click(
-        desk.act, [messages, conversation], [chatbot, box, conversation], concurrency_limit=32, **quietly
+        desk.act,
+        [messages, conversation],
+        [chatbot, box, conversation],
+        concurrency_limit=32,
+        trigger_mode="multiple",  # or Gradio drops a click while an earlier one is being answered
+        **quietly,
     )
     box.stop(desk.stop, [conversation], queue=False, **quietly)
     fresh.click(
@@ -377,7 +370,7 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         queue=False,
         **quietly,
     )
-    page.load(desk.restore, [conversation], [chatbot, messages, conversation], **quietly)
+    page.load(desk.restore, [conversation, messages], [chatbot, messages, conversation], queue=False, **quietly)
     _endpoint(desk)
 
 

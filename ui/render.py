@@ -146,7 +146,7 @@ class Answer:
         if self._talk:
             parts.append(_talk(self._talk))
         if self._question:
-            parts.append(_asking(self._question))
+            parts.append(_asking(self._question, answerable=not self._status))
         parts += [_failure(sentence) for sentence in self._failures]
         if self._cut_short and self._request:
             parts.append(f'<p class="aw-options">{_act("Run again", self._request)}</p>')
@@ -251,10 +251,11 @@ def _plainly(tool: str) -> str:
     return "plain talk" if tool == NO_TOOL else tool
 
 
-def _asking(question: Question) -> str:
-    """A question and its answers, each one click."""
+def _asking(question: Question, answerable: bool) -> str:
+    """A question and its answers, each one click; before the turn is over there is nothing to answer yet."""
+    asks = f'<p class="aw-asks">{_lines(question.text)}</p>'
     options = "".join(_act(label, question.request, name) for name, label in question.options)
-    return f'<p class="aw-asks">{_lines(question.text)}</p><p class="aw-options">{options}</p>'
+    return f'{asks}<p class="aw-options">{options}</p>' if answerable else asks
 
 
 def _act(label: str, request: str, tool: str = "", title: str = "") -> str:

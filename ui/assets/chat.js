@@ -53,7 +53,9 @@
     }
     const act = event.target.closest(".aw-act");
     if (act && window.artwrightAct) {
-      act.disabled = true; // until the page is drawn anew; one click is one turn
+      if (act.hasAttribute("aria-disabled")) return; // a double click is one turn
+      act.setAttribute("aria-disabled", "true"); // `disabled` would drop the keyboard's focus
+      setTimeout(() => act.removeAttribute("aria-disabled"), 1500);
       const [request, ...tool] = act.value.split(" ");
       window.artwrightAct({ request, tool: tool.join(" ") });
     }
@@ -72,8 +74,57 @@
     if (event.key === "Escape" && !(dialog && dialog.open)) document.querySelector("#aw-box .stop-button")?.click();
   });
 
-  // Gradio labels a message with its whole source, tags included.
-  new MutationObserver(() => {
+  // Gradio draws an answer anew at every change of it. Its old elements are kept and brought up to date instead, so
+  // that the focus, an unfolded line and the button under the mouse outlive the change.
+  let focused, pressed, lost = false, clicked = false;
+  const CONTROLS = "#aw-chat :is(button, a, summary)";
+
+  const update = (old, fresh) => {
+    for (const name of old.getAttributeNames())
+      if (name !== "open" && name !== "aria-disabled" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes)
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    const had = [...old.childNodes], wanted = [...fresh.childNodes];
+    wanted.forEach((one, i) => {
+      const was = had[i];
+      if (!was) old.append(one);
+      else if (was.nodeName !== one.nodeName) was.replaceWith(one);
+      else if (one.nodeType === Node.ELEMENT_NODE) update(was, one);
+      else if (was.data !== one.data) was.data = one.data;
+    });
+    for (const was of had.slice(wanted.length)) was.remove();
+  };
+
+  const keep = (records) => {
+    const answers = (nodes) => [...nodes].filter((node) => node.matches?.(".aw-answer"));
+    const gone = new Map(records.flatMap((one) => answers(one.removedNodes).map((node) => [one.target, node])));
+    for (const record of records)
+      for (const fresh of answers(record.addedNodes)) {
+        const old = gone.get(record.target);
+        if (!old || old === fresh || old.isConnected) continue;
+        lost ||= old.contains(pressed);
+        update(old, fresh);
+        fresh.replaceChildren(...old.childNodes);
+        if (document.activeElement === document.body && fresh.contains(focused)) focused.focus({ preventScroll: true });
+      }
+  };
+
+  document.addEventListener("focusin", (event) => (focused = event.target));
+  document.addEventListener("mousedown", (event) => {
+    pressed = event.target.closest(CONTROLS);
+    if (!pressed) focused = null;
+    lost = clicked = false;
+  });
+  document.addEventListener("click", () => (clicked = true), true);
+  document.addEventListener("mouseup", (event) => {
+    const button = pressed; // a browser makes no click of a press whose element was moved before the release
+    if (lost && button === event.target.closest(CONTROLS)) setTimeout(() => clicked || button.click());
+    pressed = null;
+  });
+
+  new MutationObserver((records) => {
+    keep(records);
+    // Gradio labels a message with its whole source, tags included.
     for (const message of document.querySelectorAll('#aw-chat [data-testid][aria-label*="<"]'))
       message.setAttribute("aria-label", message.dataset.testid === "user" ? "You" : "Artwright");
   }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["aria-label"] });
