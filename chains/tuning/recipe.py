@@ -282,7 +282,8 @@ def _card(note: dict[str, Any]) -> str:
         f"| {kind} | {100 * row['exact']:.1f} % | {row['n']} |" for kind, row in note["dev"]["kinds"].items()
     )
     recipe = note["recipe"]
-    command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']} --out DIR"
+    command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
+    command += f" --lr {recipe['learning_rate']:g} --pack-tokens {recipe['pack_tokens']} --out DIR"
     command += " --start RUN" if recipe.get("start") else ""
     before = sum(run["examples"] for run in note.get("earlier", ()))
     earlier = f"\nRUN is a run of the same command before, on {before:,} examples of earlier phrases." if before else ""
