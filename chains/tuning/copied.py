@@ -328,7 +328,7 @@ def url(rng: Random) -> str:
 def file_path(rng: Random) -> str:
     name = f"{rng.choice(_NAMES)}{rng.choice(['', '_v2', '-final', f'_{rng.randint(1, 99)}', ' copy'])}.{rng.choice(['txt', 'csv', 'py', 'json', 'pdf', 'png', 'md', 'log'])}"
     folder = rng.choice(
-        ["", "", "/tmp/", "~/work/", "data/2026/", "C:\\Users\\ana\\", "./src/", "../", "D:\\", "/etc/app/"]
+        ["", "", "/tmp/", "~/projects/", "data/2026/", "C:\\Users\\ana\\", "./src/", "../", "D:\\", "/etc/app/"]
     )
     return folder + name
 
