@@ -27,7 +27,7 @@ _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 _SPOKEN = {word: str(i + 1) for i, word in enumerate(_WORDS)}
 _NUMBERS = re.compile(rf"{_NUMBER}|\b({'|'.join(_WORDS)})\b", re.IGNORECASE)
 _WORD = re.compile(r"[\w'\u2019-]*")
-_CLAUSE = re.compile(r"[^,.;:!?\"\u201c\u201d\n<]*")
+_CLAUSE = re.compile(r"[^,.;:!?\"\\\u201c\u201d\n<]*")
 
 
 def write(
@@ -181,14 +181,15 @@ def _string(part: str, kind: Mapping[str, Any], said: str, last: str) -> str:
     choices = [value for value in kind.get("enum") or () if isinstance(value, str) and value.startswith(begun)]
     if choices:
         return json.dumps(choices[0], ensure_ascii=False)
-    if not begun:
+    shown = part[1:]  # what was said is shown with a string's escapes already
+    if not shown:
         return ""
     for text in (last, said):
-        found = re.search(rf"(?<!\w){re.escape(begun)}", text, re.IGNORECASE)
+        found = re.search(rf"(?<!\w){re.escape(shown)}", text, re.IGNORECASE)
         if found:
-            more = _CLAUSE if " " in begun else _WORD
+            more = _CLAUSE if " " in shown else _WORD
             rest = more.match(text, found.end())
-            return json.dumps(begun + (rest.group().rstrip() if rest else ""), ensure_ascii=False)
+            return f'"{shown}{rest.group().rstrip() if rest else ""}"'
     return ""
 
 

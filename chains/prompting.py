@@ -6,7 +6,7 @@ alternatives can be compared by likelihood before anything else is written. ``no
 have that name.
 
     system     SYSTEM, then one paragraph a tool (see `describe_tool`)
-    user       the person's words
+    user       the person's words, escaped as in JSON
     assistant  generate_image {"subject":"sneaker","count":2,"model":null,"seed":null}
     tool       generate_image: Drew 2 pictures of a sneaker with vae-fashion, seed 7.
     assistant  no tool
@@ -15,6 +15,9 @@ have that name.
 Several calls of one turn are several lines. Every argument is written, in the schema's order, `null` where the person
 did not say it: one small decision at a time is easier for a small model than which argument comes next. The nulls are
 not part of the call (`Engine` drops them).
+
+What the person says is shown with the escapes of a JSON string (`\\"`, `\\\\`, `\\n`). So the text to copy into an
+argument is, token for token, what the argument holds; as it was typed, the first `"` of a piece of code would end it.
 """
 
 from __future__ import annotations
@@ -119,8 +122,13 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], syste
         elif turn.role == "tool":
             segments += _message("tool", f"{turn.name}: {turn.text}")
         else:
-            segments += _message(turn.role, turn.text)
+            segments += _message(turn.role, escaped(turn.text))
     return [*segments, Segment("<|im_start|>assistant\n", control=True)]
+
+
+def escaped(text: str) -> str:
+    """Text as it stands inside a JSON string."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def as_talk(turns: Sequence[Turn]) -> list[Turn]:

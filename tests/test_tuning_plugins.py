@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from chains.tuning import grammar
 from chains.tuning.followups import followup
+from chains.tuning.parts import composed, domains
 from chains.tuning.plugin_requests import PluginRequest
 from chains.tuning.plugins import Plugin, plugin_list, plugins
 from chains.tuning.writer import Writer
@@ -84,10 +85,32 @@ def test_the_dev_split_has_tools_of_its_own() -> None:
     assert seen["train"] and seen["dev"] and not seen["train"] & seen["dev"]
 
 
+def test_the_parts_are_whole() -> None:
+    assert len(domains()) >= 12
+    for domain in domains():
+        assert len(domain.things) > 12 and len(domain.args) > 30, domain.name
+        for thing in domain.things:
+            assert thing.verbs and thing.nouns and thing.abouts and len(thing.frames) > 3, thing
+            assert not any("{" in frame for frame in thing.frames)
+        for arg in domain.args:
+            assert not arg.required and arg.about and arg.ways
+            assert bool(arg.nays) == (arg.kind == "bool"), arg.id
+            assert arg.kind == "bool" or all(way.count("*") == 1 for way in arg.ways), arg.id
+            if arg.kind == "enum":
+                said = [way for ways in arg.choices().values() for way in ways]
+                assert len(arg.choices()) > 2 and len(set(said)) == len(said), arg.id
+
+
+def test_composed_tools_hardly_ever_come_twice() -> None:
+    made = [composed(Random(seed), "train", set()) for seed in range(200)]
+    assert len({(plugin.names[0], *plugin.args) for plugin in made}) > 195
+    assert not {plugin.names for plugin in made} & {composed(Random(s), "dev", set()).names for s in range(50)}
+
+
 def test_no_tool_is_always_shown_alike() -> None:
     shown = {}
     for seed in range(300):
         for tool in a_list(seed).tools:
-            if tool.plugin is not None:
+            if tool.plugin is not None and not tool.plugin.plugin.composed:
                 shown.setdefault(tool.task, set()).add(str(tool.shown))
     assert sum(len(versions) for versions in shown.values()) > 2 * len(shown)

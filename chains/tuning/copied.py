@@ -11,6 +11,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from chains.tuning.copied_code import code_line, code_text
 from chains.tuning.grammar import number, words
 
 # Syllables and characters by script; a name is a few of them, so hardly any name comes twice.
@@ -197,7 +198,6 @@ _NAMES = [
     "left",
     "node",
 ]
-_CALLS = ["print", "save", "check", "load", "parse", "send", "max", "len", "str", "update", "fold"]
 
 
 def whole(rng: Random, low: int | None = None, high: int | None = None) -> int:
@@ -213,7 +213,7 @@ def decimal(rng: Random, low: float | None = None, high: float | None = None) ->
     """A number that may have decimals; a whole one is an int."""
     if low is not None and high is not None:
         top = min(high, low + rng.choice([1, 10, 100, 1e12]))
-        figure = round(rng.uniform(low, top), rng.choice([0, 1, 1, 2, 2, 3]))
+        figure = max(low, min(top, round(rng.uniform(low, top), rng.choice([0, 1, 1, 2, 2, 3]))))
     else:
         figure = round(
             rng.choice([1, 1, -1]) * rng.uniform(0, rng.choice([1, 10, 100, 10_000, 1e6])),
@@ -355,23 +355,6 @@ def clock(rng: Random) -> str:
     return f"{rng.randint(0, 23):02}:{rng.choice([0, 5, 10, 15, 20, 30, 40, 45, 50]):02}"
 
 
-def code(rng: Random) -> str:
-    """One line or a few in some language."""
-    a, b, f = rng.choice(_NAMES), rng.choice(_NAMES), rng.choice(_CALLS)
-    n, m, op = whole(rng, 0, 99), whole(rng, 1, 999), rng.choice("+-*/%")
-    text = rng.choice([rng.choice(_NAMES), "it's", 'say "hi"', script_word(rng), "a\\tb", "C:\\x", "done!"])
-    string = '"' + text.replace('"', "'") + '"'
-    return rng.choice([
-        f"print({a} {op} {n})", f"{f}({a}, {string})", f"{a} = [{b} {op} {n} for {b} in range({m})]", f"{a} += {n}", f"print({string})",
-        f"def {f}({a}):\n    return {a} {op} {n}", f"for {a} in {b}:\n    {f}({a}[{n}])", f"if {a} >= {n} and {b} != {string}:\n    {f}({b})",
-        f"const {a} = ({b}) => {b} {op} {n};", f"let {a} = {{x: {n}, y: {string}}};", f"for (int i = 0; i < {m}; i++) {{ {a}[i] {op}= {n}; }}",
-        f'printf("%d\\n", {a} {op} {n});', f'System.out.println({string} + {a});', f"SELECT {a}, {b} FROM {f} WHERE {a} > {n};",
-        f"UPDATE {b} SET {a} = '{rng.choice(_NAMES)}' WHERE id = {m}", f"grep -rn {string} ./{a} | head -{n}", f"^[a-z]{{{n}}}\\d+\\.{a}$",
-        f"<p class={string}>{a} &amp; {b}</p>", f"\\frac{{{a}}}{{{n}}} + {b}^2", f"{{'{a}': {n}, '{b}': [{m}]}}", f"lambda {a}: {a} {op} {n}",
-        f"{a} = {n}\n{b} = {a} {op} {m}\nprint({b})", f"x := {f}({a}, {n})", f"echo ${{{a}}} > {b}.txt", f"{a}.{f}()[-{n}:]", f"try:\n    {f}({a})\nexcept ValueError:\n    pass",
-    ])  # fmt: skip
-
-
 def phone(rng: Random) -> str:
     digits = "".join(rng.choice("0123456789") for _ in range(7))
     return rng.choice(
@@ -394,5 +377,5 @@ def day(rng: Random) -> str:
 COPIED: dict[str, Any] = {
     "phone": phone, "hex": hex_code, "date": day,
     "person": person, "place": place, "sentence": sentence, "short": short, "id": ident, "email": email, "url": url,
-    "path": file_path, "time": clock, "code": code, "word": script_word,
+    "path": file_path, "time": clock, "code": code_text, "codeline": code_line, "word": script_word,
 }  # fmt: skip

@@ -19,7 +19,8 @@ from chains.tuning.grammar import sections
 from chains.tuning.toollists import SERVED, ShownTool, pick_known, show
 
 _NOT_OBJECTS = ("", "fields", "raw", "facts", "jokes")
-_ALIKE = {"run code", "run sql", "test regex"}  # what one runs could pass for what another does
+# What one of these runs could pass for what another does.
+_ALIKE = {"code", "sql", "shell command", "query", "expression", "one-liner"}
 _MAKING = {"media", "text", "code", "support", "people"}  # near what the app's own tools do
 _C_VERBS = ("calculate", "compute", "get", "find", "")
 _G_VERBS = ("get", "find", "look up", "fetch", "check", "show")
@@ -129,9 +130,9 @@ def generic_list(rng: Random, split: str) -> list[ShownTool]:
     """The tools of one group: mostly composed ones, alone or alike, now and then among the app's."""
     here = [thing for thing in things() if thing.dev == (split == "dev")] or list(things())
     luck = rng.random()
-    if luck < 0.24:
+    if luck < 0.16:
         return [_show(_raw(rng))] + [_show(_raw(rng)) for _ in range(rng.choice([0, 0, 1, 2]))]
-    if luck < 0.36:
+    if luck < 0.25:
         return [
             _show(
                 _joke(rng)
@@ -147,8 +148,8 @@ def generic_list(rng: Random, split: str) -> list[ShownTool]:
     plain = [thing for thing in here if thing.domain != "facts"]
     count = rng.choice([1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 8])
     if luck < 0.6:  # several of one trade, where exactly one fits
-        domain = rng.choice(plain).domain
-        near = [thing for thing in plain if thing.domain == domain]
+        domain = "code" if rng.random() < 0.45 else rng.choice(plain).domain  # what is hardest to copy
+        near = [thing for thing in plain if thing.domain == domain] or plain
         chosen = rng.sample(near, min(count, len(near)))
     else:
         chosen = rng.sample(plain, min(count, len(plain)))

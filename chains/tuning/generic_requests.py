@@ -10,7 +10,7 @@ from chains.tuning import copied, grammar
 from chains.tuning.generic import Field, GenericTool, Thing, fields
 from chains.tuning.grammar import listing, quoted, safe, sections, verbatim
 
-_LAST = ("code", "text")  # arguments that may follow a colon
+_LAST = ("code", "line", "text")  # arguments that may follow a colon
 ASIDE = ("how ", "when ", "what ", "who ")  # phrases that are half a question
 _URGED = ("Use the tool.", "Use the tool", "Please use the tool.", "Answer with the tool.")
 
@@ -100,7 +100,9 @@ class GenericRequest:
         self.args[name] = made
         way = rng.choice([w for w in field.ways if last or not w.startswith(":")] or ["`*`"])
         if field.id == "code" and "\n" in made:
-            way = rng.choice([":\n*", ":\n```\n*\n```", " ```\n*\n```"]) if last else "```\n*\n```"
+            way = rng.choice([":\n*", ":\n\n*", ":\n```\n*\n```", " ```\n*\n```"]) if last else "```\n*\n```"
+        elif field.id == "code" and "`" in made:
+            way = ": *" if last else "```\n*\n```"
         if field.kind == "obj":
             return re.sub(r"\{(\w+)\}", lambda m: _inner(made[m[1]]), way)
         if field.id == "date" and re.match(r"(tomorrow|tonight|next|today)", made):
@@ -144,8 +146,8 @@ class GenericRequest:
         elif rng.random() < 0.05 and not joined.endswith(("`", grammar.END)):
             text += ("? " if self.is_question else ". ") + rng.choice(_URGED)
             self.is_imperative = self.is_question = False
-        if text.endswith("```"):
-            self.is_question = False
+        if text.endswith("```") or (rest and rest[-1][1].id in ("code", "line") and text.endswith(grammar.END)):
+            self.is_question = False  # its mark would seem to be the code's
         self.text = text
         self.core = core
 
@@ -211,7 +213,7 @@ class GenericRequest:
             self.args[name] = made
             if field.kind in ("int", "num"):
                 words_ = str(made)
-            if field.id == "code":
+            if field.id in ("code", "line"):
                 words_ = f"`{words_}`" if "\n" not in made else f"\n```\n{words_}\n```"
             elif field.kind == "text" and field.source in ("sentence", "short"):
                 words_ = quoted(words_, rng, bare=0.05)

@@ -124,9 +124,9 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC = 0.42, 0.1  # shares of the groups whose list holds a plugin's tools, or composed ones
+PLUGINS, GENERIC = 0.37, 0.25  # shares of the groups whose list holds a plugin's tools, or composed ones
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
-SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 3}
+SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
 COMPOSED = {
     "tool": 56,
     "talk": 10,
@@ -134,7 +134,7 @@ COMPOSED = {
     "multi": 9,
     "followup": 3,
     "after": 2,
-    "answer": 6,
+    "answer": 9,
 }  # lists of composed tools
 
 

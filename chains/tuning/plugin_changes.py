@@ -56,7 +56,7 @@ def _change(tool: PluginTool, before: dict[str, Any], rng: Random, split: str) -
     """A sentence that asks for the call otherwise, and its arguments."""
     order = list(tool.shown)
     old = {name: before[tool.shown[name]] for name in order if tool.shown[name] in before}
-    if rng.random() < 0.08:
+    if rng.random() < 0.08 or not order:
         return rng.choice(_AGAIN), before
     request = PluginRequest(tool, rng, split)
     some = rng.sample(order, min(len(order), rng.choice([1, 1, 1, 1, 2])))
@@ -76,7 +76,7 @@ def _change(tool: PluginTool, before: dict[str, Any], rng: Random, split: str) -
                 break
         new[arg.id] = made
         if arg.kind == "text" and arg.required and rng.random() < 0.7:
-            text = rng.choice(_SWAPS).replace("*", rng.choice(["", "", "the ", "a "]) + said)
+            text = rng.choice(_SWAPS).replace("*", said)
         else:
             was = old.get(arg.id)
             ways = [way for way in _SET if "{old}" not in way or isinstance(was, (str, int, float))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from random import Random
 from typing import Any
@@ -12,6 +13,14 @@ from chains.tuning.plugins import Arg, PluginTool
 
 _TRIES = 60  # draws until a frame fits the arguments that the list shows
 _JOINTS = (", ", ", ", ", ", " ", " and ", "; ", " - ")
+
+
+_ARTICLES = ("the", "the", "our", "my", "this", "some")
+_ARTICLE = re.compile(r"^(?:an?|the|my|our|some|this|that) (?=\S)")
+_TWO_ARTICLES = re.compile(
+    r"(?i)\b(an?|the|my|our|your|his|her|their|some|this|that|any|no|one) "
+    rf"(?:an?|{'|'.join(sorted(set(_ARTICLES)))}) (?={grammar.KEEP})"
+)
 
 
 class _Unfit(Exception):
@@ -43,6 +52,7 @@ class PluginRequest:
         else:  # a cut list of choices may leave no frame; a form always fits
             self.args, self.is_imperative, self.is_question = {}, False, False
             self.text = self._form()
+        self.text = _TWO_ARTICLES.sub(r"\1 ", self.text)
         order = self.tool.shown
         self.args = {order[name]: self.args[name] for name in order if name in self.args}
 
@@ -58,7 +68,7 @@ class PluginRequest:
                 return shown[own], safe(rng.choice((*arg.choices()[own], shown[own])))
             case "int":
                 made: Any = copied.whole(rng, *arg.bounds())
-                return made, number(made, rng, loose=False)
+                return made, number(made, rng, loose=False) if made >= 0 else copied.say_number(made, rng)
             case "num":
                 made = copied.decimal(rng, *arg.bounds())
                 return made, copied.say_number(made, rng)
@@ -67,13 +77,20 @@ class PluginRequest:
                 if rng.random() < 0.12:
                     some[-1] = copied.short(rng)
                 some = list(dict.fromkeys(some))
-                return some, self._listed(some)
+                return [_ARTICLE.sub("", one) for one in some], self._listed(some)
         made = rng.choice(arg.values()) if rng.random() < 0.85 else copied.short(rng)
-        return made, verbatim(made)
+        return _ARTICLE.sub("", made), self._with_article(made, 0.25)
+
+    def _with_article(self, text: str, chance: float) -> str:
+        """A thing as it is said: "our stove", where the argument is "stove"."""
+        bare = _ARTICLE.sub("", text)
+        if bare == text and text[:1].islower() and self.rng.random() < chance:
+            return f"{self.rng.choice(_ARTICLES)} {verbatim(text)}"
+        return text[: len(text) - len(bare)] + verbatim(bare)
 
     def _listed(self, some: list[str]) -> str:
         rng = self.rng
-        words = [verbatim(word) for word in some]
+        words = [self._with_article(word, 0.04) for word in some]
         luck = rng.random()
         if luck < 0.7 or len(words) == 1:
             return grammar.listing(words, rng)
@@ -138,7 +155,7 @@ class PluginRequest:
         core = expand(frame.removeprefix("- "), rng, self._fill)
         asks = core.endswith("?")
         core = core.removesuffix("?")
-        pieces = [self.piece(arg) for arg in self._left(required=False)]
+        pieces = [self.piece(arg) for arg in self._left(required=self.tool.plugin.composed)]
         self.is_question = asks
         if not pieces:
             return core

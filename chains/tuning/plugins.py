@@ -19,6 +19,7 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
+COMPOSED = 0.6  # share of the lists whose tools `chains.tuning.parts` puts together
 NEAR_OURS = ("office", "stage")  # files with tools for short texts, which `write_text` could pass for
 
 
@@ -67,6 +68,7 @@ class Plugin:
     frames: tuple[str, ...]
     file: str
     dev: bool
+    composed: bool = False  # by `chains.tuning.parts`: its frames leave the required arguments to be added
 
 
 @dataclass
@@ -103,7 +105,7 @@ def _plugin(part: str, file: str) -> Plugin:
         elif key in about:
             about[key] = rest.strip()
         else:
-            arg = _arg(key, rest)
+            arg = read_arg(key, rest)
             args[arg.id] = arg
     return Plugin(
         tuple(name.strip() for name in names.split("/")),
@@ -117,7 +119,8 @@ def _plugin(part: str, file: str) -> Plugin:
     )
 
 
-def _arg(key: str, rest: str) -> Arg:
+def read_arg(key: str, rest: str) -> Arg:
+    """An argument's line of a table."""
     kind_and_source, note, ways, *nays = rest.split(" ; ")
     kind, _, source = kind_and_source.strip().partition(" ")
     default = ""
@@ -139,6 +142,8 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
         file = rng.choice(pool).file
         pool = [plugin for plugin in pool if plugin.file == file]
     chosen = rng.sample(pool, min(count, len(pool)))
+    if rng.random() < COMPOSED:
+        chosen = _composed(len(chosen), rng, split)
     names: set[str] = set()
     tools = []
     for plugin in chosen:
@@ -160,9 +165,22 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
     return tools
 
 
+def _composed(count: int, rng: Random, split: str) -> list[Plugin]:
+    from chains.tuning.parts import composed
+
+    made: list[Plugin] = []
+    for _ in range(count):
+        made.append(composed(rng, split, {plugin.domain for plugin in made}))
+    return made
+
+
 def unseen_plugin(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
     """A plugin's tool that none of `tools` stands in for."""
     domains = {tool.plugin.plugin.domain for tool in tools if tool.plugin is not None}
+    if any(tool.plugin is not None and tool.plugin.plugin.composed for tool in tools) and rng.random() < 0.7:
+        from chains.tuning.parts import composed
+
+        return _show(composed(rng, split, domains), rng)
     pool = [plugin for plugin in plugins() if plugin.domain not in domains and plugin.file not in NEAR_OURS]
     return _show(rng.choice([plugin for plugin in pool if plugin.dev == (split == "dev")] or pool), rng)
 
@@ -212,7 +230,8 @@ def _field(arg: Arg, tool: PluginTool, rng: Random) -> dict[str, Any]:
         choices = arg.choices()
         values = list(choices)
         if len(values) > 3 and rng.random() < 0.3:
-            values = [v for v in values if v in rng.sample(values, rng.randint(3, len(values)))]
+            some = rng.sample(values, rng.randint(3, len(values)))
+            values = [value for value in values if value in some]
         if rng.random() < 0.5:
             rng.shuffle(values)
         renamed: dict[str, str] = {}

@@ -106,8 +106,7 @@ def _finish(writer: Writer, text: str, imperative: bool) -> str:
     if rng.random() < 0.13 and not text.endswith(END):
         text = rng.choice(frames("contexts", writer.split)).replace("*", text)
         broken = True
-    said = writer.say(text, imperative and not broken and rng.random() < 0.6, wrap=not broken)
-    return said.replace("\\n", "\n")
+    return writer.say(text, imperative and not broken and rng.random() < 0.6, wrap=not broken)
 
 
 def frames(section: str, split: str) -> list[str]:

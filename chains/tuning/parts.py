@@ -1,0 +1,115 @@
+"""Plugins' tools put together at random from `phrases/parts/`: a thing to make and some of its domain's arguments.
+
+Unusual here: the tables of `phrases/plugins/` hold tools, which a model can learn by heart; these hold parts, and no
+tool comes twice. What an argument means can only be read in the list. A thing whose line the dev split keeps
+(`grammar.reserved`) never trains. The files say how they are written in their first lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from random import Random
+
+from chains.tuning import grammar
+from chains.tuning.plugins import Arg, Plugin, read_arg
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What a tool makes: the verbs for it, its names, and whole requests that leave every argument open."""
+
+    verbs: tuple[str, ...]
+    nouns: tuple[str, ...]
+    abouts: tuple[str, ...]
+    frames: tuple[str, ...]
+    dev: bool
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Things and arguments of which each fits each."""
+
+    name: str
+    things: tuple[Thing, ...]
+    args: tuple[Arg, ...]
+
+
+@cache
+def domains() -> tuple[Domain, ...]:
+    """All of them, in the order of their files' names."""
+    folder = resources.files("chains.tuning") / "phrases" / "parts"
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda one: one.name):
+        if file.name.endswith(".txt"):
+            for part in f"\n{file.read_text(encoding='utf-8')}".split("\n## ")[1:]:
+                found.append(_domain(part))
+    return tuple(found)
+
+
+def _domain(part: str) -> Domain:
+    name, *lines = [line for line in part.splitlines() if line.strip() and not line.startswith("# ")]
+    things: list[tuple[str, list[str]]] = []
+    args = []
+    for line in lines:
+        key, _, rest = line.partition(": ")
+        if line.startswith("> "):
+            things[-1][1].append(line[2:])
+        elif key == "thing":
+            things.append((rest, []))
+        else:
+            args.append(read_arg(key, rest))
+    return Domain(name, tuple(_thing(head, frames) for head, frames in things), tuple(args))
+
+
+def _thing(head: str, frames: list[str]) -> Thing:
+    verbs, nouns, abouts = head.split(" ; ")
+    return Thing(
+        tuple(verb.strip() for verb in verbs.split(",")),
+        tuple(noun.strip() for noun in nouns.split(",")),
+        tuple(about.strip() for about in abouts.split(" // ")),
+        tuple(frames),
+        grammar.reserved(head),
+    )
+
+
+def composed(rng: Random, split: str, taken: set[str]) -> Plugin:
+    """A tool, of a domain that is not `taken` if there is one."""
+    dev = split == "dev"
+    able = [(domain, thing) for domain in domains() for thing in domain.things if thing.dev == dev]
+    domain, thing = rng.choice([pair for pair in able if pair[0].name not in taken] or able)
+    args = rng.sample(domain.args, rng.choice([1, 2, 3, 3, 4, 4, 5, 5, 6]))
+    telling = [arg.id for arg in args if arg.kind != "bool"]
+    must = rng.sample(telling, min(rng.choice([0, 1, 1, 1, 2]), len(telling)))
+    args = [replace(arg, required=True, default="") if arg.id in must else arg for arg in args]
+    verb, noun = rng.choice(thing.verbs), rng.choice(thing.nouns)
+    names = (f"{verb} {noun}", noun, f"{noun} {rng.choice(['maker', 'planner', 'helper', 'tool', 'service'])}")
+    return Plugin(
+        tuple(name.replace(" ", "_").replace("-", "_").lower() for name in names),
+        thing.abouts,
+        domain.name,
+        thing.nouns,
+        {arg.id: arg for arg in args},
+        (*thing.frames, *_plain_frames(thing, args)),
+        "parts",
+        thing.dev,
+        composed=True,
+    )
+
+
+def _plain_frames(thing: Thing, args: list[Arg]) -> list[str]:
+    """The usual ways to ask for a thing, among them those with one argument in front of it ("a vegan menu")."""
+    frames = []
+    for noun in thing.nouns:
+        a = "an" if noun[0] in "aeiou" else "a"
+        for verb in thing.verbs:
+            to_me = "" if " " in verb else f"|me {a}|us {a}"
+            frames += [f"- {verb} [{a}{to_me}|the|my] {noun}", f"[can|could|would] you {verb} {a} {noun}?"]
+        frames += [f"I [need|want|would like] [{a}|the|some] {noun}", f"[{a}|one|new|the|] {noun}[| please|, thanks]"]
+        for arg in args:
+            said = [way for ways in arg.choices().values() for way in ways] if arg.kind == "enum" else [" "]
+            if "*" in arg.ways and not any(" " in way for way in said):
+                frames += [f"- {verb} [a|our] {{{arg.id}}} {noun}" for verb in thing.verbs]
+                frames += [f"[a|one|I need a|] {{{arg.id}}} {noun}"]
+    return frames
