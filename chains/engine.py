@@ -193,59 +193,48 @@ class Engine:
 
         Text that `copies` (a number out of a tool's result, say) repeats itself at no cost, within limits.
         """
-        try:
-            yield from self._talk(session, sampler, max_tokens, stops, outcome, copies)
-        finally:
-            session.keep()
-
-    def _talk(
-        self,
-        session: Session,
-        sampler: Sampler,
-        max_tokens: int,
-        stops: Sequence[str],
-        outcome: Outcome,
-        copies: bool,
-    ) -> Iterator[str]:
         import torch
 
-        written: list[int] = []
-        done = ""  # text already yielded
-        for _ in range(min(max_tokens, self.context - len(session))):
-            logits = session.logits()[0]  # (V,)
-            if written:
-                if not copies:
-                    seen = torch.tensor(sorted(set(written)))
-                    logits[seen] = torch.where(
-                        logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
-                    )
-                logits[_repeating(written, REPEATED_COPY if copies else REPEATED_WORDS)] = -math.inf
+        try:
+            written: list[int] = []
+            done = ""  # text already yielded
+            for _ in range(min(max_tokens, self.context - len(session))):
+                logits = session.logits()[0]  # (V,)
+                if written:
+                    if not copies:
+                        seen = torch.tensor(sorted(set(written)))
+                        logits[seen] = torch.where(
+                            logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
+                        )
+                    logits[_repeating(written, REPEATED_COPY if copies else REPEATED_WORDS)] = -math.inf
+                else:
+                    logits[self._special] = -math.inf  # an answer is never empty
+                token = sampler.pick(logits)
+                outcome.written += 1
+                if token in self._special:
+                    outcome.ended_by = token
+                    break
+                written.append(token)
+                session.push([token])
+                text = self.tokenizer.decode(written).lstrip()
+                cut = min((text.find(stop) for stop in stops if stop in text), default=-1)
+                if cut >= 0:
+                    if text[len(done) : cut]:
+                        yield text[len(done) : cut]
+                    return
+                if text.endswith("\ufffd"):  # half of a character
+                    continue
+                safe = len(text) - max((_overlap(text, stop) for stop in stops), default=0)
+                if safe > len(done):
+                    yield text[len(done) : safe]
+                    done = text[:safe]
             else:
-                logits[self._special] = -math.inf  # an answer is never empty
-            token = sampler.pick(logits)
-            outcome.written += 1
-            if token in self._special:
-                outcome.ended_by = token
-                break
-            written.append(token)
-            session.push([token])
-            text = self.tokenizer.decode(written).lstrip()
-            cut = min((text.find(stop) for stop in stops if stop in text), default=-1)
-            if cut >= 0:
-                if text[len(done) : cut]:
-                    yield text[len(done) : cut]
-                return
-            if text.endswith("\ufffd"):  # half of a character
-                continue
-            safe = len(text) - max((_overlap(text, stop) for stop in stops), default=0)
-            if safe > len(done):
-                yield text[len(done) : safe]
-                done = text[:safe]
-        else:
-            outcome.finish = "length"
-        rest = self.tokenizer.decode(written).lstrip()[len(done) :]
-        if rest:
-            yield rest
+                outcome.finish = "length"
+            rest = self.tokenizer.decode(written).lstrip()[len(done) :]
+            if rest:
+                yield rest
+        finally:
+            session.keep()
 
     def calls(
         self,

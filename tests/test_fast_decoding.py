@@ -194,4 +194,4 @@ def test_what_a_person_says_is_shown_as_an_argument_holds_it(code: str) -> None:
 def test_a_guess_copies_code_with_its_escapes() -> None:
     last = escaped('run print("hi") twice')
     schema = {"properties": {"code": {"type": "string"}}, "required": ["code"]}
-    assert guess_arguments(schema, '{"code":"print(\\"h', last, last) == '{"code":"print(\\"hi'
+    assert guess_arguments(schema, '{"code":"print(\\"h', last, last) == '{"code":"print(\\"hi"}'

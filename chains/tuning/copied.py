@@ -4,7 +4,7 @@ All are composed at random, so that copying is learnt and not recall.
 """
 
 # The alphabets look ambiguous to a linter on purpose, and stand in long rows.
-# ruff: noqa: E501, RUF001
+# ruff: noqa: E501, RUF001, SIM905
 
 from __future__ import annotations
 
@@ -15,90 +15,11 @@ from chains.tuning.copied_code import code_line, code_text
 from chains.tuning.grammar import number, words
 
 # Syllables and characters by script; a name is a few of them, so hardly any name comes twice.
-_LATIN = [
-    "a",
-    "an",
-    "ber",
-    "ca",
-    "da",
-    "del",
-    "e",
-    "el",
-    "fi",
-    "ga",
-    "gor",
-    "ha",
-    "hen",
-    "i",
-    "jo",
-    "ka",
-    "kel",
-    "la",
-    "len",
-    "lu",
-    "ma",
-    "mi",
-    "mon",
-    "na",
-    "nel",
-    "no",
-    "o",
-    "or",
-    "pa",
-    "per",
-    "ra",
-    "ri",
-    "ro",
-    "sa",
-    "sen",
-    "si",
-    "sta",
-    "ta",
-    "ti",
-    "tor",
-    "u",
-    "va",
-    "vel",
-    "wen",
-    "xi",
-    "ya",
-    "zo",
-    "bri",
-    "dra",
-    "fle",
-    "gra",
-    "kri",
-    "ple",
-    "sla",
-    "tro",
-]
-_ACCENTS = [
-    "é",
-    "è",
-    "ñ",
-    "ö",
-    "ü",
-    "ä",
-    "å",
-    "ø",
-    "ç",
-    "ã",
-    "í",
-    "ó",
-    "ú",
-    "š",
-    "ž",
-    "č",
-    "ł",
-    "ą",
-    "ę",
-    "ğ",
-    "ı",
-    "ț",
-    "ő",
-    "ð",
-    "ß",
-]
+_LATIN = (
+    "a an ber ca da del e el fi ga gor ha hen i jo ka kel la len lu ma mi mon na nel no o or pa per ra ri ro "
+    "sa sen si sta ta ti tor u va vel wen xi ya zo bri dra fle gra kri ple sla tro"
+).split()
+_ACCENTS = "é è ñ ö ü ä å ø ç ã í ó ú š ž č ł ą ę ğ ı ț ő ð ß".split()
 _SYLLABLES = {
     "cyrillic": ["ан", "ва", "ге", "да", "дми", "ев", "жа", "зо", "ил", "ка", "ко", "ле", "ло", "ма", "ми", "на", "не", "ни", "ов", "ол", "па", "пе", "ра", "ри", "ро", "са", "се", "ста", "та", "ти", "то", "фё", "хо", "че", "ша", "ю", "я"],
     "greek": ["αν", "βα", "γε", "δη", "ελ", "ζω", "θα", "ιω", "κα", "κω", "λε", "λου", "μα", "μι", "νι", "ξε", "ος", "πα", "πε", "ρα", "σο", "στα", "τα", "της", "φι", "χρη", "ψα", "άς", "ίδη"],
@@ -112,73 +33,27 @@ _SYLLABLES = {
     "katakana": list("アイウエオカキクコサシスタチツテトナニノハヒフマミムメモヤユヨラリルレワンー"),
     "kanji": list("田中山本佐藤鈴木高橋伊渡辺村林加吉井上松小野石川森池橋清水原美香里子健太一郎花恵真由紀"),
 }  # fmt: skip
-_VERBS = [
-    "wants",
-    "sees",
-    "paints",
-    "sold",
-    "found",
-    "likes",
-    "forgot",
-    "carries",
-    "met",
-    "lost",
-    "needs",
-    "repaired",
-    "watched",
-]
-_NOUNS = [
-    "lantern",
-    "bridge",
-    "tax form",
-    "grey cat",
-    "keyboard",
-    "harbour",
-    "ticket",
-    "old piano",
-    "red bicycle",
-    "parcel",
-    "meeting room",
-    "river",
-    "key",
-    "umbrella",
-    "green door",
-    "lemon cake",
-    "printer",
-    "train",
-    "window",
-    "letter",
-    "invoice",
-    "garden",
-    "blue coat",
-]
-_ENDS = [
-    "today",
-    "at noon",
-    "again",
-    "in the rain",
-    "on Monday",
-    "for 3 days",
-    "near the station",
-    "at 7:45",
-    "without asking",
-    "next year",
-]
+# Scripts that are given by their letters alone, as ranges of Unicode.
+_LETTERS = {
+    "armenian": (0x561, 0x586), "georgian": (0x10D0, 0x10F0), "bengali": (0x995, 0x9A8), "gurmukhi": (0xA15, 0xA28),
+    "gujarati": (0xA95, 0xAA8), "telugu": (0xC15, 0xC28), "kannada": (0xC95, 0xCA8), "malayalam": (0xD15, 0xD28),
+    "sinhala": (0xD9A, 0xDB1), "lao": (0xE94, 0xE97), "burmese": (0x1000, 0x1020), "khmer": (0x1780, 0x17A2),
+    "ethiopic": (0x1200, 0x1246), "tibetan": (0xF40, 0xF47),
+}  # fmt: skip
+_SYLLABLES |= {script: [chr(c) for c in range(low, high + 1)] for script, (low, high) in _LETTERS.items()}
+_SYLLABLES["tamil"] = [*"அஆஇஉஎகசடதநபமயரலவளனணற", "கு", "மா", "லா", "சி", "தி", "வே", "ரா", "னி"]
+_SYLLABLES["vietnamese"] = "Ngu yễn Trầ Phạ Hoà ng Đặ Bùi Đỗ Hồ Lý ươ iề ánh ọc ế ậ".split()
+_PARTICLES = ("van der", "de", "al-", "von", "O'", "Mac", "d'", "bin", "da", "St. ", "Ní ", "ben")
+_VERBS = "wants sees paints sold found likes forgot carries met lost needs repaired watched".split()
+_NOUNS = (
+    "lantern|bridge|tax form|grey cat|keyboard|harbour|ticket|old piano|red bicycle|parcel|meeting room|river|"
+    "key|umbrella|green door|lemon cake|printer|train|window|letter|invoice|garden|blue coat"
+).split("|")
+_ENDS = "today|at noon|again|in the rain|on Monday|for 3 days|near the station|at 7:45|without asking|next year".split(
+    "|"
+)
 _IDS = "abcdefghijkmnpqrstuvwxyz"
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_MONTHS = "January February March April May June July August September October November December".split()
 _NAMES = [
     "x",
     "y",
@@ -251,10 +126,16 @@ def person(rng: Random) -> str:
     """A person's name; half of them of everyday stock."""
     if rng.random() < 0.4:
         return rng.choice(words("people")) + (f" {script_word(rng, 'latin')}" if rng.random() < 0.5 else "")
-    script = rng.choice([*_SYLLABLES, "latin", "accents", "accents"])
+    script = rng.choice([*_SYLLABLES, *["latin", "accents", "accents"] * 3])
     if script in ("chinese", "korean") or rng.random() < 0.25:
         return script_word(rng, script)
-    return f"{script_word(rng, script)} {script_word(rng, script)}"
+    first, last = script_word(rng, script), script_word(rng, script)
+    if script in ("latin", "accents") and rng.random() < 0.3:
+        particle = rng.choice(_PARTICLES)
+        last = rng.choice([
+            f"{particle}{'' if particle[-1] in chr(39) + '- c' else ' '}{last}", f"{last}-{script_word(rng, script)}", f"{rng.choice('ABJKMRST')}. {last}"
+        ])  # fmt: skip
+    return f"{first} {last}"
 
 
 def place(rng: Random) -> str:

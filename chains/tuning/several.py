@@ -141,6 +141,12 @@ class Piece(Request):
     def slot_qcodeline(self) -> str:
         return grammar.quoted(self.codeline(), self.rng, bare=0)
 
+    def slot_letters(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_letters()))
+
+    def slot_letter(self) -> str:
+        return grammar.safe(grammar.plain(super().slot_letter()))
+
     def slot_data(self) -> str:
         return grammar.safe(grammar.plain(super().slot_data()))
 
