@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from chains.session import Session
 
 DRAFT_TOKENS = 40  # longest guess; a wrong token costs about a thirtieth of the pass that it saves where it is right
-_NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?!\w)"
+_LINE = r"(?<=\\[nt])"  # a line's beginning, as it is shown: its escape ends with a letter
+_NUMBER = rf"(?:(?<![\w.])|{_LINE})-?\d+(?:\.\d+)?(?!\w)"
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _SPOKEN = {word: str(i + 1) for i, word in enumerate(_WORDS)}
 _NUMBERS = re.compile(rf"{_NUMBER}|\b({'|'.join(_WORDS)})\b", re.IGNORECASE)
@@ -185,7 +186,7 @@ def _string(part: str, kind: Mapping[str, Any], said: str, last: str) -> str:
     if not shown:
         return ""
     for text in (last, said):
-        found = re.search(rf"(?<!\w){re.escape(shown)}", text, re.IGNORECASE)
+        found = re.search(rf"(?:(?<!\w)|{_LINE}){re.escape(shown)}", text, re.IGNORECASE)
         if found:
             more = _CLAUSE if " " in shown else _WORD
             rest = more.match(text, found.end())

@@ -195,3 +195,6 @@ def test_a_guess_copies_code_with_its_escapes() -> None:
     last = escaped('run print("hi") twice')
     schema = {"properties": {"code": {"type": "string"}}, "required": ["code"]}
     assert guess_arguments(schema, '{"code":"print(\\"h', last, last) == '{"code":"print(\\"hi"}'
+    schema = {"properties": {"code": {"type": "string"}, "count": {"type": "integer"}}, "required": ["code"]}
+    last = escaped("run\nprint\n5")
+    assert guess_arguments(schema, '{"code":"pri', last, last) == '{"code":"print","count":5}'

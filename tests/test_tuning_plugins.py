@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from chains.tuning import grammar
 from chains.tuning.followups import followup
-from chains.tuning.parts import composed, domains
+from chains.tuning.parts import domains, put_together
 from chains.tuning.plugin_requests import PluginRequest
 from chains.tuning.plugins import Plugin, plugin_list, plugins
 from chains.tuning.writer import Writer
@@ -33,9 +33,13 @@ def check_table(plugin: Plugin) -> None:
     assert plugin.abouts and len(plugin.frames) >= 8
     for arg in plugin.args.values():
         assert arg.ways and (arg.kind == "bool" or all("*" in way for way in arg.ways))
-        assert {"enum": arg.choices, "list": arg.values, "text": arg.values, "bool": lambda: True}.get(
-            arg.kind, arg.bounds
-        )()
+        assert {
+            "enum": arg.choices,
+            "list": arg.values,
+            "text": arg.values,
+            "quote": arg.values,
+            "bool": lambda: True,
+        }.get(arg.kind, arg.bounds)()
     for frame in plugin.frames:
         slots = [slot.partition("=")[::2] for slot in re.findall(r"\{([^}]*)\}", frame)]
         assert {name for name, _ in slots} <= set(plugin.args)
@@ -102,15 +106,15 @@ def test_the_parts_are_whole() -> None:
 
 
 def test_composed_tools_hardly_ever_come_twice() -> None:
-    made = [composed(Random(seed), "train", set()) for seed in range(200)]
+    made = [put_together(Random(seed), "train") for seed in range(200)]
     assert len({(plugin.names[0], *plugin.args) for plugin in made}) > 195
-    assert not {plugin.names for plugin in made} & {composed(Random(s), "dev", set()).names for s in range(50)}
+    assert not {plugin.names for plugin in made} & {put_together(Random(s), "dev").names for s in range(50)}
 
 
 def test_no_tool_is_always_shown_alike() -> None:
     shown = {}
     for seed in range(300):
         for tool in a_list(seed).tools:
-            if tool.plugin is not None and not tool.plugin.plugin.composed:
+            if tool.plugin is not None and not tool.plugin.plugin.from_parts:
                 shown.setdefault(tool.task, set()).add(str(tool.shown))
     assert sum(len(versions) for versions in shown.values()) > 2 * len(shown)

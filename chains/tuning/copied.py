@@ -37,13 +37,13 @@ _SYLLABLES = {
 _LETTERS = {
     "armenian": (0x561, 0x586), "georgian": (0x10D0, 0x10F0), "bengali": (0x995, 0x9A8), "gurmukhi": (0xA15, 0xA28),
     "gujarati": (0xA95, 0xAA8), "telugu": (0xC15, 0xC28), "kannada": (0xC95, 0xCA8), "malayalam": (0xD15, 0xD28),
-    "sinhala": (0xD9A, 0xDB1), "lao": (0xE94, 0xE97), "burmese": (0x1000, 0x1020), "khmer": (0x1780, 0x17A2),
-    "ethiopic": (0x1200, 0x1246), "tibetan": (0xF40, 0xF47),
+    "sinhala": (0xD9A, 0xDB1), "lao": (0xE99, 0xE9F), "burmese": (0x1000, 0x1020), "khmer": (0x1780, 0x17A2),
+    "ethiopic": (0x1200, 0x1246), "tibetan": (0xF4F, 0xF5B),
 }  # fmt: skip
 _SYLLABLES |= {script: [chr(c) for c in range(low, high + 1)] for script, (low, high) in _LETTERS.items()}
 _SYLLABLES["tamil"] = [*"அஆஇஉஎகசடதநபமயரலவளனணற", "கு", "மா", "லா", "சி", "தி", "வே", "ரா", "னி"]
 _SYLLABLES["vietnamese"] = "Ngu yễn Trầ Phạ Hoà ng Đặ Bùi Đỗ Hồ Lý ươ iề ánh ọc ế ậ".split()
-_PARTICLES = ("van der", "de", "al-", "von", "O'", "Mac", "d'", "bin", "da", "St. ", "Ní ", "ben")
+_PARTICLES = ("van der ", "de ", "al-", "von ", "O'", "Mac", "d'", "bin ", "da ", "St. ", "Ní ", "ben ")
 _VERBS = "wants sees paints sold found likes forgot carries met lost needs repaired watched".split()
 _NOUNS = (
     "lantern|bridge|tax form|grey cat|keyboard|harbour|ticket|old piano|red bicycle|parcel|meeting room|river|"
@@ -119,11 +119,11 @@ def script_word(rng: Random, script: str = "") -> str:
         return "".join(parts).capitalize()
     count = rng.choice([2, 2, 3]) if script in ("chinese", "korean", "kanji") else rng.choice([2, 3, 4])
     word = "".join(rng.choice(_SYLLABLES[script]) for _ in range(count))
-    return word.capitalize() if script in ("cyrillic", "greek") else word
+    return word.capitalize() if script in ("cyrillic", "greek", "armenian", "vietnamese") else word
 
 
 def person(rng: Random) -> str:
-    """A person's name; half of them of everyday stock."""
+    """A person's name; two in five of everyday stock."""
     if rng.random() < 0.4:
         return rng.choice(words("people")) + (f" {script_word(rng, 'latin')}" if rng.random() < 0.5 else "")
     script = rng.choice([*_SYLLABLES, *["latin", "accents", "accents"] * 3])
@@ -131,10 +131,8 @@ def person(rng: Random) -> str:
         return script_word(rng, script)
     first, last = script_word(rng, script), script_word(rng, script)
     if script in ("latin", "accents") and rng.random() < 0.3:
-        particle = rng.choice(_PARTICLES)
-        last = rng.choice([
-            f"{particle}{'' if particle[-1] in chr(39) + '- c' else ' '}{last}", f"{last}-{script_word(rng, script)}", f"{rng.choice('ABJKMRST')}. {last}"
-        ])  # fmt: skip
+        initial = f"{rng.choice('ABJKMRST')}. {last}"
+        last = rng.choice([rng.choice(_PARTICLES) + last, f"{last}-{script_word(rng, script)}", initial])
     return f"{first} {last}"
 
 

@@ -214,7 +214,7 @@ class GenericRequest:
             if field.kind in ("int", "num"):
                 words_ = str(made)
             if field.id in ("code", "line"):
-                words_ = f"`{words_}`" if "\n" not in made else f"\n```\n{words_}\n```"
+                words_ = f"`{words_}`" if not set("\n`") & set(made) else f"\n```\n{words_}\n```"
             elif field.kind == "text" and field.source in ("sentence", "short"):
                 words_ = quoted(words_, rng, bare=0.05)
             elif field.kind == "texts" or field.kind in ("ints", "nums"):

@@ -55,7 +55,7 @@ def _picked(rng: Random, _: str) -> list[ShownTool]:
 
 def example(writer: Writer) -> Example:
     """One example for a tool list."""
-    shares = COMPOSED if any(tool.generic for tool in writer.tools) else SHARES
+    shares = GENERIC_SHARES if any(tool.generic for tool in writer.tools) else SHARES
     kind = writer.rng.choices(list(shares), list(shares.values()))[0]
     made = KINDS[kind](writer)
     turns = made.turns
@@ -124,10 +124,10 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC = 0.34, 0.2  # shares of the groups whose list holds a plugin's tools, or composed ones
+PLUGINS, GENERIC = 0.34, 0.2  # shares of the groups whose list holds a plugin's tools, or generic ones
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
-COMPOSED = {
+GENERIC_SHARES = {
     "tool": 56,
     "talk": 10,
     "unseen": 14,
@@ -135,7 +135,7 @@ COMPOSED = {
     "followup": 3,
     "after": 2,
     "answer": 9,
-}  # lists of composed tools
+}
 
 
 def _clean(turn: Turn) -> Turn:

@@ -2,11 +2,23 @@
 
 Unusual here: the tables of `phrases/plugins/` hold tools, which a model can learn by heart; these hold parts, and no
 tool comes twice. What an argument means can only be read in the list. A thing whose line the dev split keeps
-(`grammar.reserved`) never trains. The files say how they are written in their first lines.
+(`grammar.reserved`) never trains. Written so:
+
+    ## kitchen
+    thing: plan, put together ; dinner menu, menu ; Plan the menu of a dinner // Put together the courses of a meal
+    > what are we having this evening?
+    > - feed us tonight
+    heat/spiciness: enum mild=mild/gentle|hot=hot/fiery|medium=a bit of a kick ; how hot ; * | make it * | heat *
+    seasonal: bool =false ; only what is in season ; seasonal | only things that grow now ; seasons don't matter
+
+A thing has verbs, nouns and descriptions, and requests that leave every argument open ("- " begins an imperative).
+An argument has names, its kind and values with the ways to say each, a default, a description, and pieces of requests
+that say it, "*" for the value; of a bool those for yes and those for no.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -74,11 +86,14 @@ def _thing(head: str, frames: list[str]) -> Thing:
     )
 
 
-def composed(rng: Random, split: str, taken: set[str]) -> Plugin:
-    """A tool, of a domain that is not `taken` if there is one."""
+def put_together(rng: Random, split: str, others: Sequence[Plugin] = ()) -> Plugin:
+    """A tool, of another domain and for other things than the `others` if there is one."""
+    taken = {plugin.domain for plugin in others}
+    nouns = {noun for plugin in others for noun in plugin.nouns}
     dev = split == "dev"
     able = [(domain, thing) for domain in domains() for thing in domain.things if thing.dev == dev]
-    domain, thing = rng.choice([pair for pair in able if pair[0].name not in taken] or able)
+    free = [pair for pair in able if pair[0].name not in taken and nouns.isdisjoint(pair[1].nouns)]
+    domain, thing = rng.choice(free or able)
     args = rng.sample(domain.args, rng.choice([1, 2, 3, 3, 4, 4, 5, 5, 6]))
     telling = [arg.id for arg in args if arg.kind != "bool"]
     must = rng.sample(telling, min(rng.choice([0, 1, 1, 1, 2]), len(telling)))
@@ -94,7 +109,7 @@ def composed(rng: Random, split: str, taken: set[str]) -> Plugin:
         (*thing.frames, *_plain_frames(thing, args)),
         "parts",
         thing.dev,
-        composed=True,
+        from_parts=True,
     )
 
 
@@ -102,14 +117,15 @@ def _plain_frames(thing: Thing, args: list[Arg]) -> list[str]:
     """The usual ways to ask for a thing, among them those with one argument in front of it ("a vegan menu")."""
     frames = []
     for noun in thing.nouns:
-        a = "an" if noun[0] in "aeiou" else "a"
+        a = grammar.article(noun)
         for verb in thing.verbs:
             to_me = "" if " " in verb else f"|me {a}|us {a}"
             frames += [f"- {verb} [{a}{to_me}|the|my] {noun}", f"[can|could|would] you {verb} {a} {noun}?"]
         frames += [f"I [need|want|would like] [{a}|the|some] {noun}", f"[{a}|one|new|the|] {noun}[| please|, thanks]"]
         for arg in args:
-            said = [way for ways in arg.choices().values() for way in ways] if arg.kind == "enum" else [" "]
-            if "*" in arg.ways and not any(" " in way for way in said):
-                frames += [f"- {verb} [a|our] {{{arg.id}}} {noun}" for verb in thing.verbs]
-                frames += [f"[a|one|I need a|] {{{arg.id}}} {noun}"]
+            if arg.kind != "enum" or "*" not in arg.ways:
+                continue
+            if not any(" " in said for ways in arg.choices().values() for said in ways):
+                frames += [f"- {verb} [our|some|] {{{arg.id}}} {noun}" for verb in thing.verbs]
+                frames += [f"[one|I need some|] {{{arg.id}}} {noun}"]
     return frames

@@ -13,14 +13,13 @@ from chains.tuning.plugins import Arg, PluginTool
 
 _TRIES = 60  # draws until a frame fits the arguments that the list shows
 _JOINTS = (", ", ", ", ", ", " ", " and ", "; ", " - ")
-
-
-_ARTICLES = ("the", "the", "our", "my", "this", "some")
+# A leading article or possessive is said and no part of the value; after a frame's "the {x}" it is not said twice.
 _ARTICLE = re.compile(r"^(?:an?|the|my|our|some|this|that) (?=\S)")
 _TWO_ARTICLES = re.compile(
     r"(?i)\b(an?|the|my|our|your|his|her|their|some|this|that|any|no|one) "
-    rf"(?:an?|{'|'.join(sorted(set(_ARTICLES)))}) (?={grammar.KEEP})"
+    rf"(?:an?|the|my|our|some|this|that) (?={grammar.KEEP})"
 )
+_SYMBOL = re.compile(r"[$€£]\*|\*\s?[%°]|\*x")
 
 
 class _Unfit(Exception):
@@ -79,18 +78,21 @@ class PluginRequest:
                 some = list(dict.fromkeys(some))
                 return [_ARTICLE.sub("", one) for one in some], self._listed(some)
         made = rng.choice(arg.values()) if rng.random() < 0.85 else copied.short(rng)
-        return _ARTICLE.sub("", made), self._with_article(made, 0.25)
+        if arg.kind == "quote":
+            return made, verbatim(made)
+        return _ARTICLE.sub("", made), self._with_article(made)
 
-    def _with_article(self, text: str, chance: float) -> str:
+    def _with_article(self, text: str) -> str:
         """A thing as it is said: "our stove", where the argument is "stove"."""
         bare = _ARTICLE.sub("", text)
-        if bare == text and text[:1].islower() and self.rng.random() < chance:
-            return f"{self.rng.choice(_ARTICLES)} {verbatim(text)}"
-        return text[: len(text) - len(bare)] + verbatim(bare)
+        said = text[: len(text) - len(bare)]
+        if said in ("the ", "my ", "our ") and self.rng.random() < 0.5:
+            said = self.rng.choice(("the ", "our ", "my ", "this "))
+        return said + verbatim(bare)
 
     def _listed(self, some: list[str]) -> str:
         rng = self.rng
-        words = [self._with_article(word, 0.04) for word in some]
+        words = [self._with_article(word) for word in some]
         luck = rng.random()
         if luck < 0.7 or len(words) == 1:
             return grammar.listing(words, rng)
@@ -132,7 +134,10 @@ class PluginRequest:
             self.args[arg.id] = yes
             return rng.choice(arg.ways if yes else arg.nays)
         self.args[arg.id], said = self.value(arg)
-        return rng.choice(arg.ways).replace("*", said)
+        way = rng.choice(arg.ways)
+        if arg.kind in ("int", "num") and _SYMBOL.search(way):
+            said = str(self.args[arg.id])  # "40%", never "forty%"
+        return way.replace("*", said)
 
     # forms of a request
 
@@ -155,7 +160,7 @@ class PluginRequest:
         core = expand(frame.removeprefix("- "), rng, self._fill)
         asks = core.endswith("?")
         core = core.removesuffix("?")
-        pieces = [self.piece(arg) for arg in self._left(required=self.tool.plugin.composed)]
+        pieces = [self.piece(arg) for arg in self._left(required=self.tool.plugin.from_parts)]
         self.is_question = asks
         if not pieces:
             return core

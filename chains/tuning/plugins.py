@@ -3,7 +3,7 @@
 Unusual here: a tool is never shown twice alike. Its name, description and argument names are drawn from several, its
 optional arguments come and go and change places, its choices are cut, shuffled and renamed, so that the only way to
 answer right is to read the list. A tool whose head line the dev split keeps (`grammar.reserved`) never trains, nor does
-a reserved frame of another. The files say how they are written in their first lines.
+a reserved frame of another. They are written like the parts of `chains.tuning.parts`, with "!" for a required argument.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
-COMPOSED = 0.6  # share of the lists whose tools `chains.tuning.parts` puts together
+FROM_PARTS = 0.6  # share of the lists whose tools `chains.tuning.parts` puts together
 NEAR_OURS = ("office", "stage")  # files with tools for short texts, which `write_text` could pass for
 
 
@@ -28,7 +28,7 @@ class Arg:
     """An argument of a plugin's tool, and how people say it."""
 
     names: tuple[str, ...]
-    kind: str  # enum, int, num, bool, list, text
+    kind: str  # enum, int, num, bool, list, text (a thing, said with an article or without) or quote (word for word)
     required: bool
     source: str
     default: str
@@ -68,7 +68,7 @@ class Plugin:
     frames: tuple[str, ...]
     file: str
     dev: bool
-    composed: bool = False  # by `chains.tuning.parts`: its frames leave the required arguments to be added
+    from_parts: bool = False  # see `chains.tuning.parts`: its frames leave the required arguments to be added
 
 
 @dataclass
@@ -138,12 +138,13 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
     pool = [plugin for plugin in plugins() if plugin.dev == (split == "dev")] or list(plugins())
     luck = rng.random()
     count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.5 else rng.choice([1, 1, 2, 2, 3, 4, 6])
-    if rng.random() < 0.15:  # several of one trade
-        file = rng.choice(pool).file
-        pool = [plugin for plugin in pool if plugin.file == file]
-    chosen = rng.sample(pool, min(count, len(pool)))
-    if rng.random() < COMPOSED:
-        chosen = _composed(len(chosen), rng, split)
+    if rng.random() < FROM_PARTS:
+        chosen = _from_parts(count, rng, split, [])
+    else:
+        if rng.random() < 0.15:  # several of one trade
+            file = rng.choice(pool).file
+            pool = [plugin for plugin in pool if plugin.file == file]
+        chosen = rng.sample(pool, min(count, len(pool)))
     names: set[str] = set()
     tools = []
     for plugin in chosen:
@@ -165,22 +166,22 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
     return tools
 
 
-def _composed(count: int, rng: Random, split: str) -> list[Plugin]:
-    from chains.tuning.parts import composed
+def _from_parts(count: int, rng: Random, split: str, others: list[Plugin]) -> list[Plugin]:
+    """Tools put together anew, none of which could pass for another or for one of the `others`."""
+    from chains.tuning.parts import put_together  # `parts` reads its files with this module's functions
 
     made: list[Plugin] = []
     for _ in range(count):
-        made.append(composed(rng, split, {plugin.domain for plugin in made}))
+        made.append(put_together(rng, split, [*others, *made]))
     return made
 
 
 def unseen_plugin(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
     """A plugin's tool that none of `tools` stands in for."""
-    domains = {tool.plugin.plugin.domain for tool in tools if tool.plugin is not None}
-    if any(tool.plugin is not None and tool.plugin.plugin.composed for tool in tools) and rng.random() < 0.7:
-        from chains.tuning.parts import composed
-
-        return _show(composed(rng, split, domains), rng)
+    here = [tool.plugin.plugin for tool in tools if tool.plugin is not None]
+    if any(plugin.from_parts for plugin in here):
+        return _show(_from_parts(1, rng, split, here)[0], rng)
+    domains = {plugin.domain for plugin in here}
     pool = [plugin for plugin in plugins() if plugin.domain not in domains and plugin.file not in NEAR_OURS]
     return _show(rng.choice([plugin for plugin in pool if plugin.dev == (split == "dev")] or pool), rng)
 
