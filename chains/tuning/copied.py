@@ -3,7 +3,7 @@
 All are composed at random, so that copying is learnt and not recall.
 """
 
-# The alphabets look ambiguous to a linter on purpose, and stand in long rows.
+# The alphabets look ambiguous to a linter on purpose; they and the words stand in long rows, as in a table.
 # ruff: noqa: E501, RUF001, SIM905
 
 from __future__ import annotations
@@ -54,25 +54,7 @@ _ENDS = "today|at noon|again|in the rain|on Monday|for 3 days|near the station|a
 )
 _IDS = "abcdefghijkmnpqrstuvwxyz"
 _MONTHS = "January February March April May June July August September October November December".split()
-_NAMES = [
-    "x",
-    "y",
-    "n",
-    "total",
-    "items",
-    "row",
-    "user",
-    "count",
-    "data",
-    "path",
-    "idx",
-    "price",
-    "tmp",
-    "acc",
-    "result",
-    "left",
-    "node",
-]
+_STEMS = "x y n total items row user count data path idx price tmp acc result left node".split()
 
 
 def whole(rng: Random, low: int | None = None, high: int | None = None) -> int:
@@ -199,13 +181,13 @@ def email(rng: Random) -> str:
 
 
 def url(rng: Random) -> str:
-    path = "/".join(rng.choice(_NAMES) for _ in range(rng.choice([0, 1, 2])))
+    path = "/".join(rng.choice(_STEMS) for _ in range(rng.choice([0, 1, 2])))
     host = f"{script_word(rng, 'latin').lower()}.{rng.choice(['com', 'org', 'net', 'io', 'jp'])}"
     return f"{rng.choice(['https://', 'https://', 'http://', 'www.'])}{host}/{path}{rng.choice(['', '', f'?id={rng.randint(1, 999)}', '.html'])}"
 
 
 def file_path(rng: Random) -> str:
-    name = f"{rng.choice(_NAMES)}{rng.choice(['', '_v2', '-final', f'_{rng.randint(1, 99)}', ' copy'])}.{rng.choice(['txt', 'csv', 'py', 'json', 'pdf', 'png', 'md', 'log'])}"
+    name = f"{rng.choice(_STEMS)}{rng.choice(['', '_v2', '-final', f'_{rng.randint(1, 99)}', ' copy'])}.{rng.choice(['txt', 'csv', 'py', 'json', 'pdf', 'png', 'md', 'log'])}"
     folder = rng.choice(
         ["", "", "/tmp/", "~/projects/", "data/2026/", "C:\\Users\\ana\\", "./src/", "../", "D:\\", "/etc/app/"]
     )

@@ -129,6 +129,19 @@ def sections(file: str) -> dict[str, list[str]]:
 
 
 @cache
+def tables(folder: str) -> tuple[tuple[str, str, list[str]], ...]:
+    """The sections of every file of `phrases/FOLDER`: the file's name without its end, the heading, the lines."""
+    files = sorted(file.name for file in (resources.files("chains.tuning") / "phrases" / folder).iterdir())
+    return tuple(
+        (file.removesuffix(".txt"), head, lines)
+        for file in files
+        if file.endswith(".txt")
+        for head, lines in sections(f"{folder}/{file}").items()
+        if head
+    )
+
+
+@cache
 def builtin_frames(task: str, common: bool) -> tuple[str, ...]:
     """The frames of one of the app's tools: the common ways to ask for it, or the many uncommon ones."""
     folder = resources.files("chains.tuning") / "phrases"

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from random import Random
 
 from chains.tuning import grammar
@@ -51,17 +50,10 @@ class Domain:
 @cache
 def domains() -> tuple[Domain, ...]:
     """All of them, in the order of their files' names."""
-    folder = resources.files("chains.tuning") / "phrases" / "parts"
-    found = []
-    for file in sorted(folder.iterdir(), key=lambda one: one.name):
-        if file.name.endswith(".txt"):
-            for part in f"\n{file.read_text(encoding='utf-8')}".split("\n## ")[1:]:
-                found.append(_domain(part))
-    return tuple(found)
+    return tuple(_domain(head, lines) for _, head, lines in grammar.tables("parts"))
 
 
-def _domain(part: str) -> Domain:
-    name, *lines = [line for line in part.splitlines() if line.strip() and not line.startswith("# ")]
+def _domain(name: str, lines: list[str]) -> Domain:
     things: list[tuple[str, list[str]]] = []
     args = []
     for line in lines:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from random import Random
 from typing import Any
 
@@ -84,17 +83,10 @@ class PluginTool:
 @cache
 def plugins() -> tuple[Plugin, ...]:
     """All of them, in the order of their files' names."""
-    folder = resources.files("chains.tuning") / "phrases" / "plugins"
-    found = []
-    for file in sorted(folder.iterdir(), key=lambda one: one.name):
-        if file.name.endswith(".txt"):
-            for part in re.split(r"(?m)^## ", file.read_text(encoding="utf-8"))[1:]:
-                found.append(_plugin(part, file.name.removesuffix(".txt")))
-    return tuple(found)
+    return tuple(_plugin(head, lines, file) for file, head, lines in grammar.tables("plugins"))
 
 
-def _plugin(part: str, file: str) -> Plugin:
-    head, *lines = [line for line in part.splitlines() if line.strip() and not line.startswith("# ")]
+def _plugin(head: str, lines: list[str], file: str) -> Plugin:
     names, _, abouts = head.partition(": ")
     about = {"domain": file, "nouns": ""}
     args, frames = {}, []
