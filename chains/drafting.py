@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chains.grammar import Arguments, Vocabulary
+from chains.spacing import spaced
 
 if TYPE_CHECKING:
     import torch
@@ -165,7 +166,7 @@ def _kind(field: Any) -> Mapping[str, Any]:
 
 def _begun(kind: Mapping[str, Any], required: bool, numbers: list[str], last: str) -> str:
     """A value of which nothing is written yet; empty if it cannot be guessed."""
-    named = [json.dumps(value, ensure_ascii=False) for value in kind.get("enum") or () if str(value) in last]
+    named = [json.dumps(spaced(v, kind, ()), ensure_ascii=False) for v in kind.get("enum") or () if str(v) in last]
     if named:
         return named[0]
     if kind.get("type") in ("integer", "number") and numbers:
@@ -179,16 +180,18 @@ def _string(part: str, kind: Mapping[str, Any], said: str, last: str) -> str:
         begun = json.loads(part + '"')
     except ValueError:  # in the middle of an escape
         return ""
-    choices = [value for value in kind.get("enum") or () if isinstance(value, str) and value.startswith(begun)]
+    choices = [spaced(value, kind, ()) for value in kind.get("enum") or () if isinstance(value, str)]
+    choices = [value for value in choices if value.startswith(begun)]
     if choices:
         return json.dumps(choices[0], ensure_ascii=False)
     shown = part[1:]  # what was said is shown with a string's escapes already
-    if not shown:
+    if not shown.strip():
         return ""
+    begins = "" if shown.startswith(" ") else rf"(?:(?<!\w)|{_LINE})"
     for text in (last, said):
-        found = re.search(rf"(?:(?<!\w)|{_LINE}){re.escape(shown)}", text, re.IGNORECASE)
+        found = re.search(begins + re.escape(shown), text, re.IGNORECASE)
         if found:
-            more = _CLAUSE if " " in shown else _WORD
+            more = _CLAUSE if " " in shown[1:] else _WORD
             rest = more.match(text, found.end())
             return f'"{shown}{rest.group().rstrip() if rest else ""}"'
     return ""

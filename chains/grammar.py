@@ -22,17 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.prompting import NO_TOOL
+from chains.spacing import ANNOTATIONS, FORMATS, spaced_schema, unspaced
 
 MAX_STRING = 400  # characters of a string without maxLength
 MAX_ITEMS = 16  # items of an array without maxItems, entries of a free mapping
 MAX_MAGNITUDE = 10**15  # of a number without bounds: exact as a float and short to write
 MAX_DIGITS = 12  # digits after which a fraction ends, so that a float's rounding cannot leave the range
 
-_ANNOTATIONS = {
-    "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "discriminator",
-    "$comment", "$schema", "$id", "$anchor",
-}  # fmt: skip
-_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}
 _IMPLIED_TYPE = {
     "object": {"properties", "required", "additionalProperties", "minProperties", "maxProperties"},
     "array": {"items", "prefixItems", "minItems", "maxItems"},
@@ -54,11 +50,16 @@ class Tool:
     description: Mapping[str, Any]  # {"name", "description", "parameters": JSON schema as given}
     grammar: str  # Lark: a space, then the arguments, all of them
     optional: frozenset[str]  # arguments that are null where the call leaves them out
+    spaced: bool  # whether strings are written as `chains.spacing` says
 
     def given(self, arguments: str) -> str:
-        """The call's arguments, compact JSON, from those the model wrote: without the optional ones that are null."""
+        """The call's arguments, compact JSON, from those the model wrote: without the optional ones that are null,
+        strings without the space at their beginning.
+        """
         values = json.loads(arguments)
         kept = {name: value for name, value in values.items() if value is not None or name not in self.optional}
+        if self.spaced:
+            kept = unspaced(kept, self.description["parameters"])
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -84,13 +85,15 @@ def compile_tool(tool: Mapping[str, Any], style: tuple[str, str, str] | None = N
     if _UNWRITABLE.search(json.dumps(narrowed, ensure_ascii=False)):
         raise ValueError(f"tool {name}: its schema names a control character; only line breaks and tabs can be written")
     optional = frozenset() if style else _spell_out(narrowed)
+    if not style:
+        narrowed = spaced_schema(narrowed)
     start, item, key = style or (" ", ",", ":")
     narrowed["x-guidance"] = {**_JSON_OPTIONS, "item_separator": item, "key_separator": key}
     grammar = f"start: {json.dumps(start)} args\nargs: %json {json.dumps(narrowed)}\n"
     error = LLMatcher.validate_grammar(grammar)
     if error and not error.startswith("WARNING"):
         raise ValueError(f"tool {name}: its schema cannot be enforced: {' '.join(error.split())[:300]}")
-    return Tool(name, {**function, "parameters": schema}, grammar, optional)
+    return Tool(name, {**function, "parameters": schema}, grammar, optional, spaced=not style)
 
 
 def compile_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
@@ -108,7 +111,7 @@ def _narrow(schema: Any, where: str) -> dict[str, Any]:
         return _anything()
     if not isinstance(schema, Mapping):
         raise ValueError(f"{where}: {schema!r} is not a JSON schema that has instances")
-    s = {key: value for key, value in schema.items() if key not in _ANNOTATIONS and not key.startswith("x-")}
+    s = {key: value for key, value in schema.items() if key not in ANNOTATIONS and not key.startswith("x-")}
     unknown = sorted(set(s) - _KEYWORDS)
     if unknown:
         raise ValueError(
@@ -180,7 +183,7 @@ def _anything() -> dict[str, Any]:
 
 def _narrow_string(s: dict[str, Any]) -> None:
     s.setdefault("maxLength", max(MAX_STRING, s.get("minLength", 0)))
-    if s.get("format") not in _FORMATS:
+    if s.get("format") not in FORMATS:
         s.pop("format", None)  # JSON Schema lets a format annotate only
 
 

@@ -6,8 +6,8 @@ alternatives can be compared by likelihood before anything else is written. ``no
 have that name.
 
     system     SYSTEM, then one paragraph a tool (see `describe_tool`)
-    user       the person's words, escaped as in JSON
-    assistant  generate_image {"subject":"sneaker","count":2,"model":null,"seed":null}
+    user       the person's words after a space, escaped as in JSON
+    assistant  generate_image {"subject":" sneaker","count":2,"model":null,"seed":null}
     tool       generate_image: Drew 2 pictures of a sneaker with vae-fashion, seed 7.
     assistant  no tool
                You are welcome!
@@ -18,14 +18,18 @@ not part of the call (`Engine` drops them).
 
 What the person says is shown with the escapes of a JSON string (`\\"`, `\\\\`, `\\n`). So the text to copy into an
 argument is, token for token, what the argument holds; as it was typed, the first `"` of a piece of code would end it.
+For the same reason strings begin with a space where the words that they repeat do (`chains.spacing`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from chains.spacing import escaped, spaced
 
 NO_TOOL = "no tool"
 SYSTEM = (
@@ -34,6 +38,9 @@ SYSTEM = (
 )
 # As short as the one the model was tuned with: said more, a model this small talks about its instructions.
 PLAIN_SYSTEM = "You are a helpful AI assistant named Artwright"
+_MISLEADING = re.compile(
+    r"[|,()]|^\s|^(null|true|false|string|integer|number|boolean|array|object|any|-?\d+(\.\d+)?|)$"
+)
 PLAIN_TALK_TURNS = 6  # turns of the conversation that plain talk sees
 
 
@@ -63,18 +70,25 @@ def call_line(name: str, args: Mapping[str, Any]) -> str:
     return f"{name} {json.dumps(dict(args), ensure_ascii=False, separators=(',', ':'))}"
 
 
-def spelled_out(tool: Mapping[str, Any] | None, args: Mapping[str, Any]) -> dict[str, Any]:
+def spelled_out(tool: Mapping[str, Any], args: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of a call in the order of the tool's schema, None for the optional ones that are not given."""
-    schema = (tool or {}).get("parameters") or {}
+    schema = tool.get("parameters") or {}
     required = set(schema.get("required", ()))
     known = {name: args.get(name) for name in schema.get("properties") or {} if name in args or name not in required}
     return known | {name: value for name, value in args.items() if name not in known}
 
 
-def call_lines(tools: Sequence[Mapping[str, Any]], calls: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """Calls of one turn as the model writes them, one a line, every argument spelled out."""
+def call_lines(
+    tools: Sequence[Mapping[str, Any]], calls: Sequence[tuple[str, Mapping[str, Any]]], turns: Sequence[Turn]
+) -> str:
+    """Calls that answer `turns` as the model writes them, one a line, every argument spelled out."""
     by_name = {tool["name"]: tool for tool in tools}
-    return "\n".join(call_line(name, spelled_out(by_name.get(name), args)) for name, args in calls)
+    said = [shown(turn.text) for turn in turns if turn.role == "user"]
+    lines = []
+    for name, args in calls:
+        tool = by_name.get(name) or {"parameters": {"additionalProperties": True}}  # no longer listed
+        lines.append(call_line(name, spaced(spelled_out(tool, args), tool.get("parameters") or {}, said)))
+    return "\n".join(lines)
 
 
 def describe_tool(tool: Mapping[str, Any]) -> str:
@@ -88,7 +102,7 @@ def describe_tool(tool: Mapping[str, Any]) -> str:
         field = described if isinstance(described, Mapping) else {}  # `true` is a schema too
         notes = [_type_name(field)]
         if "default" in field and field["default"] not in (None, ""):
-            notes.append(f"default {json.dumps(field['default'], ensure_ascii=False)}")
+            notes.append(f"default {_word(field['default'])}")
         elif name not in required:
             notes.append("optional")
         about = " ".join(str(field.get("description") or "").split())
@@ -100,13 +114,20 @@ def _type_name(field: Any) -> str:
     if not isinstance(field, Mapping):
         return "any"
     if "enum" in field:
-        return " | ".join(json.dumps(value, ensure_ascii=False) for value in field["enum"])
+        return "one of " + " | ".join(map(_word, field["enum"]))
     if "anyOf" in field:
         return " | ".join(dict.fromkeys(_type_name(part) for part in field["anyOf"] if part != {"type": "null"}))
     if field.get("type") == "array":
         return f"list of {_type_name(field.get('items') or {})}"
     kind = field.get("type", "any")
     return str(kind) if isinstance(kind, str) else " | ".join(k for k in kind if k != "null")
+
+
+def _word(value: Any) -> str:
+    """A listed value; a text that could not be taken for something else stands without quotes, as in a sentence."""
+    if isinstance(value, str) and not _MISLEADING.search(value):
+        return escaped(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], system: str = "") -> list[Segment]:
@@ -116,19 +137,19 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], syste
     """
     head = "\n".join([SYSTEM, *(describe_tool(tool) for tool in tools), *([system] if system else [])])
     segments = _message("system", head)
-    for turn in turns:
+    for i, turn in enumerate(turns):
         if turn.role == "assistant":
-            segments += _message("assistant", call_lines(tools, turn.calls) or f"{NO_TOOL}\n{turn.text}")
+            segments += _message("assistant", call_lines(tools, turn.calls, turns[:i]) or f"{NO_TOOL}\n{turn.text}")
         elif turn.role == "tool":
             segments += _message("tool", f"{turn.name}: {turn.text}")
         else:
-            segments += _message(turn.role, escaped(turn.text))
+            segments += _message(turn.role, shown(turn.text))
     return [*segments, Segment("<|im_start|>assistant\n", control=True)]
 
 
-def escaped(text: str) -> str:
-    """Text as it stands inside a JSON string."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+def shown(text: str) -> str:
+    """What the person says as the prompt shows it, its first word after a space like all others."""
+    return f" {escaped(text)}"
 
 
 def as_talk(turns: Sequence[Turn]) -> list[Turn]:

@@ -17,7 +17,7 @@ from chains.chat_model import ChatArtwright
 from chains.drafting import Drafter, guess_arguments
 from chains.engine import Engine
 from chains.llama import BLOCK, Llama, is_llama
-from chains.prompting import Turn, call_line, escaped, tool_prompt
+from chains.prompting import Turn, call_line, shown, tool_prompt
 from chains.schemas import describe
 from chains.weights import embedded_base
 
@@ -170,31 +170,33 @@ SCHEMA = describe("generate_image")["parameters"]
 
 @pytest.mark.parametrize(("written", "guess"), [
     ("", '{"subject":"'),
+    ('{"subject":" ', '{"subject":" '),
+    ('{"subject":" sn', '{"subject":" sneaker","count":2,"model":null,"seed":7}'),
     ('{"subject":"sn', '{"subject":"sneaker","count":2,"model":null,"seed":7}'),
-    ('{"subject":"sneaker","count":3', '{"subject":"sneaker","count":3,"model":null,"seed":2}'),
-    ('{"subject":"sneaker","count":2,"model":null,"seed":7', '{"subject":"sneaker","count":2,"model":null,"seed":7}'),
-    ('{"subject":"red sn', '{"subject":"red sn'),
-    ('{"subject":"quite unheard', '{"subject":"quite unheard'),
+    ('{"subject":" sneaker","count":3', '{"subject":" sneaker","count":3,"model":null,"seed":2}'),
+    ('{"subject":" sneaker","count":2,"model":null,"seed":7', '{"subject":" sneaker","count":2,"model":null,"seed":7}'),
+    ('{"subject":" red sn', '{"subject":" red sn'),
+    ('{"subject":" quite unheard', '{"subject":" quite unheard'),
     ('{"other', ""),
 ])  # fmt: skip
 def test_guesses(written: str, guess: str) -> None:
-    last = "Draw two pictures of a sneaker, with seed 7."
-    assert guess_arguments(SCHEMA, written, f"Hello.\n{last}", last) == guess
+    last = shown("Draw two pictures of a sneaker, with seed 7.")
+    assert guess_arguments(SCHEMA, written, f" Hello.\n{last}", last) == guess
 
 
 @pytest.mark.parametrize(
     "code", ['print("hi, you")', "if x:\n\treturn 'a\\tb'", 'grep -n "C:\\\\" *.log', '{"a": [1, "日本"]}']
 )
 def test_what_a_person_says_is_shown_as_an_argument_holds_it(code: str) -> None:
-    shown = "".join(segment.text for segment in tool_prompt([], [Turn("user", f"Run this: {code}")]))
+    prompt = "".join(segment.text for segment in tool_prompt([], [Turn("user", f"Run this: {code}")]))
     held = call_line("run", {"code": code}).removeprefix('run {"code":"').removesuffix('"}')
-    assert f"Run this: {held}<|im_end|>" in shown
+    assert f"Run this: {held}<|im_end|>" in prompt
 
 
 def test_a_guess_copies_code_with_its_escapes() -> None:
-    last = escaped('run print("hi") twice')
+    last = shown('run print("hi") twice')
     schema = {"properties": {"code": {"type": "string"}}, "required": ["code"]}
     assert guess_arguments(schema, '{"code":"print(\\"h', last, last) == '{"code":"print(\\"hi"}'
     schema = {"properties": {"code": {"type": "string"}, "count": {"type": "integer"}}, "required": ["code"]}
-    last = escaped("run\nprint\n5")
+    last = shown("run\nprint\n5")
     assert guess_arguments(schema, '{"code":"pri', last, last) == '{"code":"print","count":5}'

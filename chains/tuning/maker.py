@@ -124,7 +124,7 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC = 0.34, 0.2  # shares of the groups whose list holds a plugin's tools, or generic ones
+PLUGINS, GENERIC = 0.38, 0.18  # shares of the groups whose list holds a plugin's tools, or generic ones
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
 GENERIC_SHARES = {

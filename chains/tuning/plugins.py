@@ -129,7 +129,7 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
     """Plugins' tools, alone (short lists teach most in a given time) or among the app's own."""
     pool = [plugin for plugin in plugins() if plugin.dev == (split == "dev")] or list(plugins())
     luck = rng.random()
-    count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.5 else rng.choice([1, 1, 2, 2, 3, 4, 6])
+    count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.6 else rng.choice([1, 1, 2, 2, 3, 4, 6])
     if rng.random() < FROM_PARTS:
         chosen = _from_parts(count, rng, split, [])
     else:
@@ -144,11 +144,11 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
         if tool.shown["name"] not in names:
             names.add(tool.shown["name"])
             tools.append(tool)
-    if luck < 0.2:
+    if luck < 0.35:
         ours = default_tools()
-    elif luck < 0.3:
+    elif luck < 0.45:
         ours = _ours(list(TASKS), rng)
-    elif luck < 0.5:
+    elif luck < 0.6:
         ours = _ours(rng.sample(SERVED, rng.randint(1, 4)) + rng.sample(list(TASKS), rng.choice([0, 0, 1, 2])), rng)
     else:
         ours = []

@@ -2,7 +2,7 @@
 
 * Each task is one call, also where one tool serves them all: "two coats and a bag" are two calls.
 * A task keeps what an earlier one said only where the words say so ("5 surnames with Ka, 5 with Lo", "one with seed 7",
-  "both with seed 3", "write about it").
+  "both with seed 3", "ten of each", "write about it"); what is said last may belong to any ("seed 4 for the coat").
 * "before you X, do Y" runs Y first.
 * "and" alone makes no second task: "a cup and saucer", "a black and white shirt", "a text about war and peace".
 """
@@ -10,15 +10,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from chains.prompting import Turn
 from chains.schemas import TASKS
 from chains.tuning import grammar
-from chains.tuning.grammar import END, Noun, expand, sections, words
-from chains.tuning.requests import Request
+from chains.tuning.grammar import END, Noun, expand, sections
+from chains.tuning.pieces import Piece, Task, frames, make_piece
 from chains.tuning.toollists import SERVED, ShownTool
 from chains.tuning.writer import Example, Writer
 
@@ -69,21 +69,12 @@ def pick(writer: Writer, pool: list[ShownTool]) -> ShownTool:
 _RARE = 0.75
 
 
-@dataclass
-class Task:
-    """One task: how it is said, and its call before the arguments are renamed."""
-
-    text: str
-    tool: ShownTool
-    args: dict[str, Any]
-
-
 def several(writer: Writer) -> Example:
     """Two or three tasks; now and then one that only sounds like two."""
     luck = writer.rng.random()
     if luck < 0.14 and (one := _single(writer)):
         return one
-    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun), (32, 25, 35, 8), k=_TRIES)
+    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun, _of_each), (30, 25, 33, 8, 4), k=_TRIES)
     for way in ways:
         said = way(writer)
         if said:
@@ -109,103 +100,8 @@ def _finish(writer: Writer, text: str, imperative: bool) -> str:
     return writer.say(text, imperative and not broken and rng.random() < 0.6, wrap=not broken)
 
 
-def frames(section: str, split: str) -> list[str]:
-    """The lines of a section of several.txt that `split` may say."""
-    lines = sections("several.txt")[section]
-    return [line for line in lines if grammar.reserved(line) == (split == "dev")] or lines
-
-
 def _number_of_tasks(rng: Random) -> int:
     return 3 if rng.random() < 0.26 else 2
-
-
-class Piece(Request):
-    """A request whose words are a piece of a longer message; `before` is the piece that it goes on from."""
-
-    before: dict[str, Any]
-
-    def __init__(self, writer: Writer, tool: ShownTool, before: dict[str, Any] | None = None) -> None:
-        super().__init__(tool.task, tool.schema, tool.known, writer.rng, writer.split)
-        self.before = dict(before or {})
-        self.args.update(self.before)
-
-    def slot_num(self) -> str:
-        """A number that no noun follows, so never "a couple of"."""
-        value = self.rng.choice([2, 3, 4, 5, 6, 7, 8, 10, 12, self.rng.randint(2, 20)])
-        self.put("count", value)
-        return grammar.number(value, self.rng, loose=False)
-
-    def slot_qblank(self) -> str:
-        return grammar.quoted(self.gapped(), self.rng, bare=0)
-
-    def slot_qcodeline(self) -> str:
-        return grammar.quoted(self.codeline(), self.rng, bare=0)
-
-    def slot_letters(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_letters()))
-
-    def slot_letter(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_letter()))
-
-    def slot_data(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_data()))
-
-    def slot_name(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_name()))
-
-    def slot_imageid(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_imageid()))
-
-    def slot_image(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_image()))
-
-    def slot_asked(self) -> str:
-        said = self.slot_concept()
-        self.put("topic", grammar.plain(said))
-        return said
-
-    def slot_theme(self) -> str:
-        value = self.rng.choice(words("themes"))
-        self.put("must_include", value)
-        return grammar.safe(value)
-
-    def slot_kinds(self) -> str:
-        return self.kind()
-
-    def slot_chain(self) -> str:
-        """The end of the morph before, which this one starts from."""
-        self.args.pop("end", None)
-        self.put("start", self.before["end"])
-        return f"{self.rng.choice(['that', 'it', 'the {}', 'the {}'])}".format(grammar.safe(self.before["end"]))
-
-    def slot_swap(self) -> str:
-        self.args.update(start=self.before["end"], end=self.before["start"])
-        return ""
-
-    def slot_whole(self) -> str:
-        value = self.rng.choice(sections("several.txt")["wholes"])
-        self.put("subject", value)
-        return grammar.safe(value)
-
-    def slot_looks(self) -> str:
-        return self.rng.choice(sections("several.txt")["double looks"])
-
-    def slot_pair(self) -> str:
-        value = self.rng.choice(sections("several.txt")["pairs"])
-        self.put("must_include", value)
-        return grammar.safe(value)
-
-
-def _piece(writer: Writer, tool: ShownTool, pattern: str, before: dict[str, Any] | None = None) -> Task | None:
-    """Fills a pattern; None where the list's tool lacks an argument or the words would be unclear."""
-    piece = Piece(writer, tool, before)
-    text = expand(pattern, writer.rng, piece.fill)
-    known = list(tool.schema["parameters"].get("properties") or ())
-    if not set(piece.args) <= set(known) or ("start" in piece.args and piece.args["start"] == piece.args.get("end")):
-        return None
-    if not set(tool.schema["parameters"].get("required", ())) <= set(piece.args) and tool.task != "about":
-        return None
-    return Task(text, tool, {name: piece.args[name] for name in known if name in piece.args})
 
 
 def _same_tool(writer: Writer) -> Said | None:
@@ -219,7 +115,7 @@ def _same_tool(writer: Writer) -> Said | None:
     tasks: list[Task] = []
     for i in range(2 if "{swap}" in patterns[-1] else _number_of_tasks(rng)):
         before = tasks[-1].args if i and len(patterns) > 1 else None
-        task = _piece(writer, tool, patterns[min(i, len(patterns) - 1)], before)
+        task = make_piece(writer, tool, patterns[min(i, len(patterns) - 1)], before)
         if task is None or task.args in [t.args for t in tasks] or (i == 0 and task.text.endswith(END)):
             return None
         subjects = [t.args.get("subject") for t in tasks]
@@ -234,7 +130,7 @@ def _same_tool(writer: Writer) -> Said | None:
     text = f"{verb} {_linked(writer, [t.text for t in tasks])}".strip()
     if tool.task in _SEPARATE and rng.random() < 0.25:
         return rng.choice(frames("separately", writer.split)).replace("*", text), tasks, False
-    text, tasks = _shared(writer, text, tasks)
+    text, tasks = _added(writer, text, tasks)
     return text, tasks, imperative
 
 
@@ -247,18 +143,85 @@ def _linked(writer: Writer, parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + f"{link} {parts[-1]}"
 
 
+def _added(writer: Writer, text: str, tasks: list[Task]) -> tuple[str, list[Task]]:
+    """Now and then an argument said at the end, of all tasks or of one of them."""
+    if text.endswith(END):
+        return text, tasks
+    luck = writer.rng.random()
+    if luck < 0.12:
+        return _shared(writer, text, tasks)
+    return _later(writer, text, tasks) if luck < 0.24 else (text, tasks)
+
+
+def _lacks(task: Task, name: str) -> bool:
+    """Whether a task of the app's own could be told its seed or model, and is not."""
+    known = task.tool.schema["parameters"].get("properties") or {}
+    return task.tool.task in TASKS and name in known and name not in task.args
+
+
 def _shared(writer: Writer, text: str, tasks: list[Task]) -> tuple[str, list[Task]]:
     """An argument said once for all of them."""
     rng = writer.rng
-    if rng.random() > 0.14 or text.endswith(END):
-        return text, tasks
     name = rng.choice(("seed", "seed", "model"))
-    if any(name in task.args or name not in task.tool.schema["parameters"]["properties"] for task in tasks):
+    if not all(_lacks(task, name) for task in tasks):
         return text, tasks
     piece = Piece(writer, tasks[0].tool)
     section = f"shared {name}" + (" of three" if len(tasks) == 3 else "")
     text = expand(rng.choice(frames(section, writer.split)), rng, lambda _: piece.fill(name)).replace("*", text)
-    return text, [Task(task.text, task.tool, {**task.args, **piece.args}) for task in tasks]
+    return text, [replace(task, args={**task.args, **piece.args}) for task in tasks]
+
+
+_MEDIUM = {
+    **dict.fromkeys(("generate_image", "morph_images", "vary_image", "complete_image", "make_video"), "pictures"),
+    **dict.fromkeys(("compose_music", "harmonize_melody", "make_sound"), "sound"),
+    **dict.fromkeys(("write_text", "fill_blanks", "write_code"), "text"),
+}
+
+
+def _later(writer: Writer, text: str, tasks: list[Task]) -> tuple[str, list[Task]]:
+    """An argument of one task said after all of them: "a coat and some names, seed 4 for the coat"."""
+    rng = writer.rng
+    name = rng.choice(("seed", "seed", "model"))
+    i = rng.randrange(len(tasks))
+    task = tasks[i]
+    if not _lacks(task, name):
+        return text, tasks
+    which = ["the first[ one|]", "the second[ one|]", "the third[ one|]"][i]
+    ways = [which, "the last[ one|]" if i + 1 == len(tasks) else which]
+    subject = task.args.get("subject")
+    if task.noun and sum(other.args.get("subject") == subject for other in tasks) == 1:
+        ways += [f"the {task.noun}"] * 3
+    referred = f"referred {task.tool.task}"
+    kinds = [_MEDIUM.get(other.tool.task, other.tool.task) for other in tasks]
+    if referred in sections("several.txt") and kinds.count(kinds[i]) == 1:
+        ways += frames(referred, writer.split)
+    it = rng.choice(ways)
+    piece = Piece(writer, task.tool)
+    said = {"v": lambda: piece.fill(name), "it": lambda: expand(it, rng, piece.fill)}
+    frame = rng.choice(frames(f"later {name}", writer.split))
+    text = expand(frame, rng, lambda slot: said[slot]()).replace("*", text)
+    return text, [replace(t, args={**t.args, **piece.args}) if t is task else t for t in tasks]
+
+
+def _of_each(writer: Writer) -> Said | None:
+    """One number for all: "coats and surnames, ten of each"."""
+    rng = writer.rng
+    pool = [tool for tool in writer.tools if f"each {tool.task}" in sections("several.txt")]
+    pool = [tool for tool in pool if "count" in tool.schema["parameters"]["properties"]]
+    if not pool:
+        return None
+    tasks: list[Task] = []
+    for _ in range(_number_of_tasks(rng)):
+        tool = pick(writer, pool)
+        task = make_piece(writer, tool, rng.choice(frames(f"each {tool.task}", writer.split)))
+        if task is None or task.args in [t.args for t in tasks] or "count" in task.args:
+            return None
+        tasks.append(task)
+    number = Piece(writer, tasks[0].tool)
+    some = grammar.listing([task.text for task in tasks], rng)
+    said = {"n": lambda: number.fill("num"), "some": lambda: some}
+    text = expand(rng.choice(frames("of each", writer.split)), rng, lambda slot: said[slot]())
+    return text, [replace(task, args={**task.args, **number.args}) for task in tasks], False
 
 
 def _noun(writer: Writer, tool: ShownTool) -> Task | None:
@@ -267,22 +230,23 @@ def _noun(writer: Writer, tool: ShownTool) -> Task | None:
     pattern = writer.rng.choice(frames(f"part {tool.task}", writer.split))
     if writer.rng.random() < 0.13:
         aside = writer.rng.choice(frames("asides", writer.split)).replace("*", pattern)
-        if (task := _piece(writer, tool, aside)) and not re.search(f"{END}.", task.text):
+        if (task := make_piece(writer, tool, aside)) and not re.search(f"{END}.", task.text):
             return task
-    return _piece(writer, tool, pattern)
+    return make_piece(writer, tool, pattern)
 
 
 def _nouns(writer: Writer) -> Said | None:
-    """Things of different tools behind one verb: "I need two sneakers, three names and a psalm"."""
+    """Things, mostly of different tools, behind one verb: "I need two sneakers, three names and a psalm"."""
     rng = writer.rng
     pool = [tool for tool in writer.tools if f"part {tool.task}" in sections("several.txt")]
     if len(pool) < 2:
         return None
     tasks: list[Task] = []
     for _ in range(_number_of_tasks(rng)):
+        again = bool(tasks) and rng.random() < 0.15
         left = [tool for tool in pool if not tasks or tool is not tasks[-1].tool]
-        task = _noun(writer, pick(writer, left))
-        if task is None or task.text.endswith(END):
+        task = _noun(writer, tasks[-1].tool if again else pick(writer, left))
+        if task is None or task.text.endswith(END) or (task.noun and task.noun in [t.noun for t in tasks]):
             return None
         tasks.append(task)
     for name in ("seed", "model"):  # "a coat and a bag with seed 5" leaves open whose it is
@@ -293,7 +257,7 @@ def _nouns(writer: Writer) -> Said | None:
         return expand(pattern, rng, lambda slot: tasks["ab".index(slot)].text), tasks, False
     verb = rng.choice([*frames("verb any", writer.split), *([""] * 6)])
     text = f"{verb} {_linked(writer, [t.text for t in tasks])}".strip()
-    text, tasks = _shared(writer, text, tasks)
+    text, tasks = _added(writer, text, tasks)
     return text, tasks, verb.split(" ")[0] not in _FREE_VERBS and not verb.endswith(":")
 
 
@@ -302,7 +266,7 @@ def _imperative(writer: Writer, tool: ShownTool, opened: bool) -> Task | None:
     rng = writer.rng
     if tool.task == "about":
         topic, _, said = rng.choice(frames("tell about", writer.split)).partition(" <= ")
-        task = _piece(writer, tool, said.replace("{concept}", "{asked}"))
+        task = make_piece(writer, tool, said.replace("{concept}", "{asked}"))
         return task and Task(task.text, tool, {"topic": task.args.get("topic", topic)})
     if tool.task in TASKS and rng.random() < 0.65 and (task := _noun(writer, tool)):
         said = f"{rng.choice(frames(f'verb {tool.task}', writer.split))} {task.text}"
@@ -336,41 +300,50 @@ def _imperatives(writer: Writer) -> Said | None:
     text = expand(pattern.replace("\\n", "\n"), rng, lambda slot: tasks["abc".index(slot)].text)
     plain_start = pattern.startswith("{a}") and not pattern.startswith(("{a}.", "{a}\\n"))
     if plain_start:
-        text, tasks = _shared(writer, text, tasks)
+        text, tasks = _added(writer, text, tasks)
     return text, tasks, plain_start
 
 
 def _pronoun(writer: Writer) -> Said | None:
-    """ "draw a dragon and name it"."""
+    """ "draw a dragon and name it", "draw a cup and a hat and morph the one into the other"."""
     rng = writer.rng
     tools = {tool.task: tool for tool in writer.tools}
     task, _, pattern = rng.choice(frames("pronouns", writer.split)).partition(" <= ")
+    both = task.endswith("+")  # whether the second noun is drawn as well
+    task = task.removesuffix("+")
     if not {"generate_image", task} <= set(tools):
         return None
     first = Piece(writer, tools["generate_image"])
-    first_noun: list[Noun] = []
+    other: list[Noun] = []
 
     def fill(slot: str) -> str:
-        if slot == "one":
-            first_noun.append(first.shared_subject())
-            return first.fill("one")
-        other = first.subject(avoid=first.args["subject"])
-        second["end"] = other.arg
-        return first.one(other)
+        if slot == "n":
+            return grammar.number(first.args["count"], rng, loose=False) if "count" in first.args else first.fill("num")
+        item = first.shared_subject()
+        if slot in ("two", "twos"):
+            item = other[0] if other else first.subject(avoid=item.arg)
+            other[:] = [item]
+        return first.one(item) if slot in ("one", "two") else item.many
 
-    second: dict[str, Any] = {}
     text = expand(pattern, rng, fill)
-    subject = first.args["subject"]
+    picture = dict(first.args)
     # What stands in the text is the word that was said, not the label that it means to a picture model.
     taken: dict[str, dict[str, Any]] = {
-        "write_text": {"must_include": grammar.plain(first_noun[0].one)},
+        "write_text": {"must_include": grammar.plain(first.shared_subject().one)},
         "invent_names": {"count": 1},
-        "morph_images": {"start": subject},
+        "morph_images": {"start": picture["subject"]},
     }
-    second.update(taken[task])
-    if not set(second) <= set(tools[task].schema["parameters"]["properties"]) or second.get("end") == subject:
+    second = taken[task]
+    drawn = [picture]
+    if other:
+        second["end"] = other[0].arg
+        drawn += [picture | {"subject": second["end"]}] if both else []
+    if not set(second) <= set(tools[task].schema["parameters"]["properties"]) or second.get("end") == second.get(
+        "start", 0
+    ):
         return None
-    return text, [Task("", tools["generate_image"], dict(first.args)), Task("", tools[task], second)], False
+    pictures = [Task("", tools["generate_image"], args) for args in drawn]
+    return text, [*pictures, Task("", tools[task], second)], False
 
 
 def _single(writer: Writer) -> Example | None:
@@ -386,7 +359,7 @@ def _single(writer: Writer) -> Example | None:
     listed = tools[task].known.get("subject", [])
     if "{looks}" in pattern and (not listed or any(label[:1].isdigit() or label in grammar.ONES for label in listed)):
         return None
-    made = _piece(writer, tools[task], pattern)
+    made = make_piece(writer, tools[task], pattern)
     if made is None or ("{looks}" in pattern and made.args["subject"] not in listed):
         return None
     text = writer.say(made.text.removesuffix("?"), question=made.text.endswith("?"), wrap=False)
