@@ -11,6 +11,8 @@ from chains.tuning.requests import Request
 from chains.tuning.toollists import ShownTool
 from chains.tuning.writer import Writer
 
+_ENDINGS = {"letters", "letter", "data", "name", "imageid", "image"}
+
 
 @dataclass
 class Task:
@@ -38,6 +40,11 @@ class Piece(Request):
         self.before = dict(before or {})
         self.args.update(self.before)
 
+    def fill(self, slot: str) -> str:
+        """What ends a request of its own may stand in the middle of a longer one."""
+        said = super().fill(slot)
+        return grammar.safe(grammar.plain(said)) if slot in _ENDINGS else said
+
     def slot_num(self) -> str:
         """A number that no noun follows, so never "a couple of"."""
         value = self.rng.choice([2, 3, 4, 5, 6, 7, 8, 10, 12, self.rng.randint(2, 20)])
@@ -49,24 +56,6 @@ class Piece(Request):
 
     def slot_qcodeline(self) -> str:
         return grammar.quoted(self.codeline(), self.rng, bare=0)
-
-    def slot_letters(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_letters()))
-
-    def slot_letter(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_letter()))
-
-    def slot_data(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_data()))
-
-    def slot_name(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_name()))
-
-    def slot_imageid(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_imageid()))
-
-    def slot_image(self) -> str:
-        return grammar.safe(grammar.plain(super().slot_image()))
 
     def slot_asked(self) -> str:
         said = self.slot_concept()
