@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from random import Random
 
 # Words stand in rows and notations in long lines, as in a table.
@@ -21,12 +23,30 @@ _TAGS = "div p a li span h1 td section button img".split()
 
 
 def code_text(rng: Random) -> str:
-    """One line of code, or up to a dozen."""
+    """One line of code, or up to a dozen; often a fragment, which copying must not complete."""
     lines = rng.choice([1, 1, 1, 1, 2, 2, 3, 4])
     maker = rng.choice(
         [_python, _python, _python, _script, _script, _braces, _sql, _shell, _markup, _json, _pattern, _settings]
     )
-    return maker(rng, lines)
+    luck = rng.random()
+    if luck < 0.2:
+        return _excerpt(maker(rng, 4), rng)
+    text = maker(rng, lines)
+    return _begun(text, rng) if luck < 0.28 else text
+
+
+def _excerpt(text: str, rng: Random) -> str:
+    """Some lines out of the middle, moved to the left: a block without its end, an `else:` without its `if`."""
+    lines = text.split("\n")
+    start = rng.randrange(len(lines))
+    some = textwrap.dedent("\n".join(lines[start : start + rng.choice([1, 2, 2, 3])]))
+    return some if len(some) > 5 else text
+
+
+def _begun(text: str, rng: Random) -> str:
+    """The beginning up to some bracket, comma or operator."""
+    ends = [found.end() for found in re.finditer(r"[({\[,;=:+]+", text) if found.end() > 5]
+    return text[: rng.choice(ends)] if ends else text
 
 
 def code_line(rng: Random) -> str:

@@ -19,6 +19,7 @@ from chains.tuning.plugin_changes import changed_plugin
 from chains.tuning.requests import Request
 from chains.tuning.several import pick, several
 from chains.tuning.toollists import ShownTool
+from chains.tuning.whole import conversation
 from chains.tuning.writer import Example, Writer
 
 Call = tuple[str, dict[str, Any]]
@@ -51,6 +52,8 @@ def followup(writer: Writer) -> Example:
     if luck < 0.38 and (made := first_one(writer)):
         return made
     if luck < 0.46 and (made := pick_after_error(writer)):
+        return made
+    if luck < 0.68 and (made := conversation(writer)):
         return made
     return changed(writer, pick(writer, pool))
 

@@ -12,6 +12,10 @@ from chains.tuning.grammar import listing, quoted, safe, sections, verbatim
 
 _LAST = ("code", "line", "text")  # arguments that may follow a colon
 ASIDE = ("how ", "when ", "what ", "who ")  # phrases that are half a question
+_AFTER_CODE = (
+    *("Can you do that?", "Thanks!", "please", "That's all of it.", "I have no idea what it is.", "Is that possible?"),
+    *("It comes from an old project.", "Don't change anything in it.", "Could you?", "cheers", "Much obliged."),
+)
 _URGED = ("Use the tool.", "Use the tool", "Please use the tool.", "Answer with the tool.")
 
 
@@ -148,6 +152,8 @@ class GenericRequest:
             self.is_imperative = self.is_question = False
         if text.endswith("```") or (rest and rest[-1][1].id in ("code", "line") and text.endswith(grammar.END)):
             self.is_question = False  # its mark would seem to be the code's
+            if text.endswith("```") or "\n" in tails[-1]:
+                text += rng.choice(["", "", "\n" + rng.choice(_AFTER_CODE)])
         self.text = text
         self.core = core
 

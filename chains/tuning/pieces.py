@@ -37,6 +37,7 @@ class Piece(Request):
 
     def __init__(self, writer: Writer, tool: ShownTool, before: dict[str, Any] | None = None) -> None:
         super().__init__(tool.task, tool.schema, tool.known, writer.rng, writer.split)
+        self.shown = tool
         self.before = dict(before or {})
         self.args.update(self.before)
 
@@ -44,6 +45,18 @@ class Piece(Request):
         """What ends a request of its own may stand in the middle of a longer one."""
         said = super().fill(slot)
         return grammar.safe(grammar.plain(said)) if slot in _ENDINGS else said
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments in the order of the tool's schema."""
+        return {name: self.args[name] for name in self.fields if name in self.args}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the list's tool has all arguments that were said, and was told those that it requires."""
+        same_ends = "start" in self.args and self.args["start"] == self.args.get("end")
+        needed = set() if self.task == "about" else set(self.required)
+        return not same_ends and needed <= set(self.args) <= set(self.fields)
 
     def slot_num(self) -> str:
         """A number that no noun follows, so never "a couple of"."""
@@ -98,10 +111,7 @@ def make_piece(writer: Writer, tool: ShownTool, pattern: str, before: dict[str, 
     """Fills a pattern; None where the list's tool lacks an argument or the words would be unclear."""
     piece = Piece(writer, tool, before)
     text = expand(pattern, writer.rng, piece.fill)
-    known = list(tool.schema["parameters"].get("properties") or ())
-    if not set(piece.args) <= set(known) or ("start" in piece.args and piece.args["start"] == piece.args.get("end")):
-        return None
-    if not set(tool.schema["parameters"].get("required", ())) <= set(piece.args) and tool.task != "about":
+    if not piece.complete:
         return None
     noun = piece._subject.one if piece._subject else ""
-    return Task(text, tool, {name: piece.args[name] for name in known if name in piece.args}, noun)
+    return Task(text, tool, piece.given, noun)

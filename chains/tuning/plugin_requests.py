@@ -144,7 +144,7 @@ class PluginRequest:
     def _left(self, required: bool) -> list[Arg]:
         """Arguments that are still to be said; of the optional ones a part."""
         rng = self.rng
-        share = rng.choice([0.0, 0.25, 0.5, 0.5, 0.75, 1.0])
+        share = rng.choice([0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0])
         left = [self.tool.plugin.args[name] for name in self.tool.shown if name not in self.args]
         left = [arg for arg in left if (arg.required and required) or (not arg.required and rng.random() < share)]
         rng.shuffle(left)

@@ -18,7 +18,7 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
-FROM_PARTS = 0.6  # share of the lists whose tools `chains.tuning.parts` puts together
+FROM_PARTS = 0.72  # share of the lists whose tools `chains.tuning.parts` puts together
 NEAR_OURS = ("office", "stage")  # files with tools for short texts, which `write_text` could pass for
 
 

@@ -20,6 +20,7 @@ from chains.tuning import grammar
 from chains.tuning.grammar import END, Noun, expand, sections
 from chains.tuning.pieces import Piece, Task, frames, make_piece
 from chains.tuning.toollists import SERVED, ShownTool
+from chains.tuning.whole import whole
 from chains.tuning.writer import Example, Writer
 
 _TRIES = 40  # draws until tasks fit one another; lists with hardly any tools may never offer two
@@ -67,6 +68,7 @@ def pick(writer: Writer, pool: list[ShownTool]) -> ShownTool:
 
 
 _RARE = 0.75
+_OFTEN = (28, 20, 28, 8, 4, 24)  # of the ways in which several tasks are said
 
 
 def several(writer: Writer) -> Example:
@@ -74,7 +76,7 @@ def several(writer: Writer) -> Example:
     luck = writer.rng.random()
     if luck < 0.14 and (one := _single(writer)):
         return one
-    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun, _of_each), (30, 25, 33, 8, 4), k=_TRIES)
+    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun, _of_each, whole), _OFTEN, k=_TRIES)
     for way in ways:
         said = way(writer)
         if said:
