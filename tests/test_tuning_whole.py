@@ -8,7 +8,7 @@ import pytest
 
 from chains.schemas import TASKS
 from chains.tuning import grammar, whole
-from chains.tuning.grammar import sections
+from chains.tuning.grammar import reserved, sections
 from chains.tuning.toollists import pick_known, show
 from chains.tuning.writer import Writer
 
@@ -16,8 +16,8 @@ FILES = ("whole.txt", "whole_follow.txt")
 PLAIN = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}
 
 
-def writer(seed: int = 3) -> Writer:
-    rng = Random(seed)
+def writer() -> Writer:
+    rng = Random(3)
     return Writer([show(task, pick_known(rng), PLAIN, rng) for task in TASKS], rng, "train")
 
 
@@ -28,7 +28,8 @@ def lines(file: str) -> list[tuple[str, str]]:
 def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     here = writer()
     for name, line in lines("whole.txt"):
-        monkeypatch.setattr(whole, "sections", lambda _, name=name, line=line: {name: [line]})
+        monkeypatch.setattr(whole, "sections", lambda _, own={name: [line]}: own)
+        here.split = "dev" if reserved(line) else "train"
         made = next((made for _ in range(60) if (made := whole.whole(here))), None)
         assert made, line
         text, tasks, _ = made
@@ -43,8 +44,10 @@ def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
     here = writer()
     for name, line in lines("whole_follow.txt"):
-        found = {name: [line]}
-        monkeypatch.setattr(whole, "sections", lambda file, own=found: own if file in FILES else sections(file))
+        monkeypatch.setattr(
+            whole, "sections", lambda file, own={name: [line]}: own if file in FILES else sections(file)
+        )
+        here.split = "dev" if reserved(line) else "train"
         made = next((made for _ in range(60) if (made := whole.conversation(here))), None)
         assert made, line
         *_, last = name.split(", ")

@@ -153,7 +153,8 @@ class GenericRequest:
         if text.endswith("```") or (rest and rest[-1][1].id in ("code", "line") and text.endswith(grammar.END)):
             self.is_question = False  # its mark would seem to be the code's
             if text.endswith("```") or "\n" in tails[-1]:
-                text += rng.choice(["", "", "\n" + rng.choice(_AFTER_CODE)])
+                said = rng.choice(["", "", f"\n{rng.choice(_AFTER_CODE)}"])
+                text, self.is_imperative = text + said, self.is_imperative and not said
         self.text = text
         self.core = core
 

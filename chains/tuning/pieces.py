@@ -24,6 +24,9 @@ class Task:
     noun: str = ""  # the subject as it is said, if one is
 
 
+Said = tuple[str, list[Task], bool]  # a message, what it asks for, and whether it is imperative
+
+
 def frames(section: str, split: str) -> list[str]:
     """The lines of a section of several.txt that `split` may say."""
     lines = sections("several.txt")[section]
@@ -37,7 +40,7 @@ class Piece(Request):
 
     def __init__(self, writer: Writer, tool: ShownTool, before: dict[str, Any] | None = None) -> None:
         super().__init__(tool.task, tool.schema, tool.known, writer.rng, writer.split)
-        self.shown = tool
+        self.tool = tool
         self.before = dict(before or {})
         self.args.update(self.before)
 
@@ -53,7 +56,7 @@ class Piece(Request):
 
     @property
     def complete(self) -> bool:
-        """Whether the list's tool has all arguments that were said, and was told those that it requires."""
+        """Whether the list's tool knows all that was said, and was told what it requires, a morph two ends."""
         same_ends = "start" in self.args and self.args["start"] == self.args.get("end")
         needed = set() if self.task == "about" else set(self.required)
         return not same_ends and needed <= set(self.args) <= set(self.fields)

@@ -18,7 +18,7 @@ from chains.prompting import Turn
 from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.grammar import END, Noun, expand, sections
-from chains.tuning.pieces import Piece, Task, frames, make_piece
+from chains.tuning.pieces import Piece, Said, Task, frames, make_piece
 from chains.tuning.toollists import SERVED, ShownTool
 from chains.tuning.whole import whole
 from chains.tuning.writer import Example, Writer
@@ -68,7 +68,6 @@ def pick(writer: Writer, pool: list[ShownTool]) -> ShownTool:
 
 
 _RARE = 0.75
-_OFTEN = (28, 20, 28, 8, 4, 24)  # of the ways in which several tasks are said
 
 
 def several(writer: Writer) -> Example:
@@ -76,8 +75,8 @@ def several(writer: Writer) -> Example:
     luck = writer.rng.random()
     if luck < 0.14 and (one := _single(writer)):
         return one
-    ways = writer.rng.choices((_same_tool, _nouns, _imperatives, _pronoun, _of_each, whole), _OFTEN, k=_TRIES)
-    for way in ways:
+    ways = {_same_tool: 28, _nouns: 20, _imperatives: 28, _pronoun: 8, _of_each: 4, whole: 24}
+    for way in writer.rng.choices(list(ways), list(ways.values()), k=_TRIES):
         said = way(writer)
         if said:
             text, tasks, imperative = said
@@ -89,14 +88,11 @@ def several(writer: Writer) -> Example:
     return Example([Turn("user", text)], [call], "tool")
 
 
-Said = tuple[str, list[Task], bool]
-
-
 def _finish(writer: Writer, text: str, imperative: bool) -> str:
     """Context around it, punctuation, slips."""
     rng = writer.rng
     broken = "\n" in text or ". " in text or text[:1] in "-1"
-    if rng.random() < 0.13 and not text.endswith(END):
+    if not broken and rng.random() < 0.13 and not text.endswith(END):
         text = rng.choice(frames("contexts", writer.split)).replace("*", text)
         broken = True
     return writer.say(text, imperative and not broken and rng.random() < 0.6, wrap=not broken)

@@ -8,7 +8,7 @@ from typing import Any
 from chains.prompting import Turn
 from chains.tuning import grammar
 from chains.tuning.grammar import END, expand, reserved, sections
-from chains.tuning.pieces import Piece, Task
+from chains.tuning.pieces import Piece, Said, Task
 from chains.tuning.toollists import ShownTool
 from chains.tuning.writer import Example, Writer
 
@@ -16,7 +16,7 @@ TALK = "talk"  # a turn of a conversation that calls nothing
 _QUOTES = tuple("'\"\u201c\u2018\u00ab")
 
 
-def whole(writer: Writer) -> tuple[str, list[Task], bool] | None:
+def whole(writer: Writer) -> Said | None:
     """The words and their tasks in the order in which they run; None where the list lacks a tool or an argument.
 
     A section of whole.txt names the tools in that order, `{2:seed}` is a slot of the second, `{12:seed}` says
@@ -31,17 +31,17 @@ def whole(writer: Writer) -> tuple[str, list[Task], bool] | None:
     def fill(slot: str) -> str:
         which, _, what = slot.partition(":")
         first, *others = (pieces[int(digit) - 1] for digit in which)
-        before = dict(first.args)
+        before, first.args = first.args, {}
         said = first.fill(what)
-        told: dict[str, Any] = {arg: value for arg, value in first.args.items() if before.get(arg) != value}
-        for other in others:
-            other.args.update(told)
+        for piece in others:
+            piece.args.update(first.args)
+        first.args = before | first.args
         return _continued(said, what)
 
     text = expand(line.replace("\\n", "\n"), writer.rng, fill)
     if END in text[:-1] or not all(piece.complete for piece in pieces):
         return None
-    return text, [Task("", piece.shown, piece.given) for piece in pieces], False
+    return text, [Task("", piece.tool, piece.given) for piece in pieces], False
 
 
 def conversation(writer: Writer) -> Example | None:
@@ -57,45 +57,50 @@ def conversation(writer: Writer) -> Example | None:
     tools, line = found
     pieces: list[Piece | None] = []
     turns: list[Turn] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
     for tool, said in zip(tools, line.replace("\\n", "\n").split(" || "), strict=True):
+        if pieces:  # what the turn before came to
+            turns += _answered(writer, pieces[-1])
         kept = re.match(r"<(\d)((?:-[\w,]+)?) ", said)
-        before: dict[str, Any] = {}
-        if kept and (earlier := pieces[int(kept[1]) - 1]):
-            before = {name: value for name, value in earlier.args.items() if name not in kept[2][1:].split(",")}
+        before = _kept(pieces[int(kept[1]) - 1], kept[2][1:].split(",")) if kept else {}
         piece = Piece(writer, tool, before) if tool else None
 
-        def fill(slot: str, piece: Piece | None = piece) -> str:
+        def fill(slot: str, own: Piece | None = piece) -> str:
             which, _, what = slot.rpartition(":")
-            here = pieces[int(which) - 1] if which else piece
-            assert here is not None, slot
-            return _continued(here.fill(what), what)
+            piece = pieces[int(which) - 1] if which else own
+            assert piece is not None, slot
+            return _continued(piece.fill(what), what)
 
         text = expand(said[kept.end() :] if kept else said, writer.rng, fill)
         if END in text[:-1] or (piece and (not piece.complete or (kept and piece.args == before))):
             return None
         pieces.append(piece)
         turns.append(Turn("user", writer.say(text.removesuffix("?"), question=text.endswith("?"), wrap=False)))
-        last = len(pieces) == len(tools)
-        if piece is None:
-            if last:
-                return Example(turns, [], "followup")
-            turns.append(Turn("assistant", writer.rng.choice(sections("follow.txt")["replies"])))
-            continue
-        call = writer.call(piece.shown, piece.given)
-        if last:
-            return Example(turns, [call], "followup")
-        result = Turn("tool", writer.result(piece.shown, piece.given), name=call[0])
-        turns = writer.reply([*turns, Turn("assistant", calls=(call,)), result])
-    return None
+        calls = [writer.call(piece.tool, piece.args)] if piece else []
+    return Example(turns, calls, "followup")
+
+
+def _kept(piece: Piece | None, dropped: list[str]) -> dict[str, Any]:
+    assert piece is not None, "a turn of talk has no arguments to keep"
+    return {name: value for name, value in piece.args.items() if name not in dropped}
+
+
+def _answered(writer: Writer, piece: Piece | None) -> list[Turn]:
+    """The call and its result, and perhaps a reply; words alone where there is none."""
+    if piece is None:
+        return [Turn("assistant", writer.rng.choice(sections("follow.txt")["replies"]))]
+    call = writer.call(piece.tool, piece.args)
+    result = Turn("tool", writer.result(piece.tool, piece.args), name=call[0])
+    return writer.reply([Turn("assistant", calls=(call,)), result])
 
 
 def _line(writer: Writer, file: str) -> tuple[list[ShownTool | None], str] | None:
-    """A line whose tools are all in the list, and these."""
+    """A line whose tools are all in the list, with these; None for TALK."""
     tools = {tool.task: tool for tool in writer.tools}
     named = {name: name.split(", ") for name in sections(file) if name}
     served = [name for name in named if set(named[name]) <= {*tools, TALK}]
     lines = [(name, line) for name in served for line in sections(file)[name]]
-    lines = [pair for pair in lines if reserved(pair[1]) == (writer.split == "dev")] or lines
+    lines = [pair for pair in lines if reserved(pair[1]) == (writer.split == "dev")]
     if not lines:
         return None
     name, line = writer.rng.choice(lines)
@@ -103,6 +108,6 @@ def _line(writer: Writer, file: str) -> tuple[list[ShownTool | None], str] | Non
 
 
 def _continued(said: str, slot: str) -> str:
-    """A value that words may follow: a model's name and what stands between quotes have a clear end."""
-    clear = slot == "model" or grammar.plain(said)[:1] in _QUOTES
+    """A value that words may follow: a model, an image and what stands between quotes have a clear end."""
+    clear = slot in ("model", "start", "end", "imageid") or grammar.plain(said)[:1] in _QUOTES
     return grammar.safe(grammar.plain(said)) if clear else said

@@ -102,7 +102,7 @@ class Writer:
                     text = rng.choice([p for p in sections("wrap.txt")["any"] if p.endswith("*")]).replace("*", text)
         if question:
             text += "?" if rng.random() < 0.75 else ""
-        elif rng.random() < 0.35 and text[-1:] not in (".", "!", ":", ")", END) and " " in text:
+        elif rng.random() < 0.35 and text[-1:] not in (".", "!", "?", ":", ")", END) and " " in text:
             text += "."
         return noisy(text, rng)
 
