@@ -1,12 +1,10 @@
-"""The in-process chat model: decisions, calls, talk, streaming, cache, and the specs that name a model."""
+"""The in-process chat model: decisions, calls, talk, streaming and cache."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import os
 import threading
-from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
@@ -18,14 +16,13 @@ from random_tools import tiny_llm
 
 import chains.engine
 from chains import prompting
-from chains.chat_model import ChatArtwright, chat_model
+from chains.chat_model import ChatArtwright
 from chains.choice import Candidate, candidates, choose
-from chains.engine import Engine, Outcome, load_engine
+from chains.engine import Engine, Outcome
 from chains.messages import to_turns
 from chains.prompting import Turn, as_talk, plain_prompt, tool_prompt
 from chains.schemas import describe
 from chains.watch import watching
-from chains.weights import base_sha256, embedded_base, quiet
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
 
@@ -364,43 +361,3 @@ def test_a_long_history_is_shortened_and_too_long_a_message_refused(tiny: ChatAr
         bound.invoke("word " * 3000)
     with pytest.raises(ValueError, match="nothing to answer"):
         tiny.invoke([SystemMessage("hi")])
-
-
-@pytest.mark.parametrize("spec", ["nonsense", "/no/such/folder", "provider:", "nobody:nothing"])
-def test_a_bad_spec_is_one_clear_error(spec: str) -> None:
-    with pytest.raises(ValueError, match=r"use|cannot be used|needs"):
-        chat_model(spec)
-
-
-def test_a_hub_id_that_cannot_be_fetched() -> None:
-    with pytest.raises(ValueError, match="cannot fetch the model"):
-        chat_model("nobody/nothing-at-all").invoke("hi")
-
-
-def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="causal language model"):
-        chat_model(str(tmp_path)).invoke("hi")
-
-
-def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("ARTWRIGHT_LLM", str(tmp_path))
-    assert chat_model().model == str(tmp_path)  # type: ignore[attr-defined]
-    monkeypatch.delenv("ARTWRIGHT_LLM")
-    assert chat_model().model == "embedded"  # type: ignore[attr-defined]
-
-
-def test_the_embedded_base_is_converted_once() -> None:
-    folder = embedded_base()
-    assert (folder / "model.safetensors").is_file() and base_sha256(folder)[:12] in folder.name
-    before = os.stat(folder / "model.safetensors").st_mtime_ns
-    assert embedded_base() == folder and os.stat(folder / "model.safetensors").st_mtime_ns == before
-    assert load_engine(folder, None, "float32", "cpu") is load_engine(folder, None, "float32", "cpu")
-
-
-def test_converting_shows_no_progress_bars(capfd: pytest.CaptureFixture[str]) -> None:
-    from transformers import modeling_gguf_pytorch_utils as gguf
-
-    bar = gguf.tqdm
-    with quiet():
-        assert list(gguf.tqdm([1, 2], desc="Converting")) == [1, 2]
-    assert gguf.tqdm is bar and capfd.readouterr() == ("", "")

@@ -369,28 +369,6 @@ def test_a_page_that_outlived_the_app_keeps_its_conversation(desk: Any) -> None:
     assert len(shown) == 4 and shown[1]["content"].count("<img") == 2
 
 
-def test_an_open_host_needs_a_password() -> None:
-    import ui
-
-    with pytest.raises(ValueError, match="ARTWRIGHT_AUTH"):
-        ui.launch(host="0.0.0.0", wait=False)
-
-
-def test_a_taken_port_is_one_sentence(address: str) -> None:
-    import ui
-
-    port = int(address.rsplit(":", 1)[1])
-    with pytest.raises(ValueError, match=f"Port {port}"):
-        ui.launch(port=port, llm=Script(), wait=False)
-
-
-def test_a_wrong_llm_is_said_before_the_app_starts() -> None:
-    import ui
-
-    with pytest.raises(ValueError, match="nonsense"):
-        ui.launch(port=0, llm="nonsense", wait=False)
-
-
 def test_a_loading_llm_is_waited_for_and_said(desk: Any, script: Script) -> None:
     from ui.chat import Desk
 
