@@ -25,12 +25,13 @@ def lines(file: str) -> list[tuple[str, str]]:
     return [(name, line) for name, found in sections(file).items() for line in found]
 
 
-def test_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("file", ["whole.txt", "whole_one.txt"])
+def test_messages(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     here = writer()
-    for name, line in lines("whole.txt"):
+    for name, line in lines(file):
         monkeypatch.setattr(whole, "sections", lambda _, own={name: [line]}: own)
         here.split = "dev" if reserved(line) else "train"
-        made = next((made for _ in range(60) if (made := whole.whole(here))), None)
+        made = next((made for _ in range(60) if (made := whole.whole(here, file))), None)
         assert made, line
         text, tasks, _ = made
         assert [task.tool.task for task in tasks] == name.split(", ")

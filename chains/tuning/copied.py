@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from chains.tuning.copied_code import code_line, code_text
-from chains.tuning.grammar import number, words
+from chains.tuning.grammar import number, spelled, words
 
 # Syllables and characters by script; a name is a few of them, so hardly any name comes twice.
 _LATIN = (
@@ -63,7 +63,8 @@ def whole(rng: Random, low: int | None = None, high: int | None = None) -> int:
         return rng.randint(low, min(high, low + rng.choice([5, 20, 100, 10**9])))
     kind = rng.randrange(8)
     size = [10, 100, 100, 1000, 10_000, 1_000_000, 10**9, 50][kind]
-    return rng.randint(0, size) * (-1 if rng.random() < 0.3 else 1)
+    made = rng.randint(0, size) * (-1 if rng.random() < 0.3 else 1)
+    return round(made, 2 - len(str(abs(made)))) if rng.random() < 0.15 else made  # now and then a round one
 
 
 def decimal(rng: Random, low: float | None = None, high: float | None = None) -> float | int:
@@ -80,14 +81,17 @@ def decimal(rng: Random, low: float | None = None, high: float | None = None) ->
 
 
 def say_number(value: float | int, rng: Random) -> str:
-    """As people write it: 1250000, 1,250,000, twelve, minus 4."""
+    """As people write it: 1250000, 1,250,000, 1.5 million, twelve, minus 4."""
     if isinstance(value, int):
         if 0 <= value <= 100 and rng.random() < 0.4:
             return number(value, rng, loose=False)
         if value >= 10_000 and rng.random() < 0.15:
             return f"{value:,}"
-    if value < 0 and rng.random() < 0.12:
-        return f"minus {-value}"
+    if value < 0 and (luck := rng.random()) < 0.18:
+        small = isinstance(value, int) and value >= -100 and luck < 0.06
+        return f"{rng.choice(['minus', 'minus', 'negative'])} {spelled(-int(value), rng) if small else -value}"
+    if isinstance(value, int) and value >= 1_000_000 and value % 100_000 == 0 and rng.random() < 0.5:
+        return f"{value / 1_000_000:g} million"
     return str(value)
 
 

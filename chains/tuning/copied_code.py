@@ -1,9 +1,15 @@
-"""Code to copy: composed at random in a dozen notations, with the quotes, backslashes and indents copying trips over."""
+"""Code to copy: real lines of Python's standard library, and lines composed at random in a dozen other notations.
+
+The composed ones have the quotes, backslashes and indents that copying trips over. Neither is there for its meaning.
+"""
 
 from __future__ import annotations
 
 import re
+import sysconfig
 import textwrap
+from functools import cache
+from pathlib import Path
 from random import Random
 
 # Words stand in rows and notations in long lines, as in a table.
@@ -24,6 +30,8 @@ _TAGS = "div p a li span h1 td section button img".split()
 
 def code_text(rng: Random) -> str:
     """One line of code, or up to a dozen; often a fragment, which copying must not complete."""
+    if rng.random() < 0.4:
+        return _library(rng)
     lines = rng.choice([1, 1, 1, 1, 2, 2, 3, 4])
     maker = rng.choice(
         [_python, _python, _python, _script, _script, _braces, _sql, _shell, _markup, _json, _pattern, _settings]
@@ -33,6 +41,28 @@ def code_text(rng: Random) -> str:
         return _excerpt(maker(rng, 4), rng)
     text = maker(rng, lines)
     return _begun(text, rng) if luck < 0.28 else text
+
+
+def _library(rng: Random) -> str:
+    """One to eight lines out of the standard library, moved to the left, from wherever to wherever."""
+    files = _library_files()
+    while True:
+        lines = files[rng.randrange(len(files))].read_text(encoding="utf-8", errors="replace").splitlines()
+        start = rng.randrange(len(lines)) if lines else 0
+        some = [line.rstrip() for line in lines[start : start + rng.choice([1, 1, 1, 2, 2, 3, 4, 5, 6, 8])]]
+        text = textwrap.dedent("\n".join(some)).strip("\n")
+        prose = re.fullmatch(r"[\w\s,.'()\-#]*", text)  # a docstring, which reads like a request
+        if 8 < len(text) < 360 and "`" not in text and "\ufffd" not in text and not prose:
+            return text.lstrip() if rng.random() < 0.9 else text
+
+
+@cache
+def _library_files() -> tuple[Path, ...]:
+    """The standard library's modules, in the order of their names."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    apart = {"site-packages", "dist-packages", "test", "encodings"}  # others' code, and tables
+    folders = [folder for folder in sorted(root.glob("[a-z]*/")) if folder.name not in apart]
+    return tuple(file for folder in (root, *folders) for file in sorted(folder.glob("[a-z]*.py")))
 
 
 def _excerpt(text: str, rng: Random) -> str:

@@ -148,7 +148,7 @@ def generic_list(rng: Random, split: str) -> list[ShownTool]:
     plain = [thing for thing in here if thing.domain != "facts"]
     count = rng.choice([1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 8])
     if luck < 0.6:  # several of one trade, where exactly one fits
-        domain = "code" if rng.random() < 0.45 else rng.choice(plain).domain  # what is hardest to copy
+        domain = "code" if rng.random() < 0.55 else rng.choice(plain).domain  # what is hardest to copy
         near = [thing for thing in plain if thing.domain == domain] or plain
         chosen = rng.sample(near, min(count, len(near)))
     else:

@@ -21,7 +21,8 @@ SAFE, DONE = "\x03", "\x04"  # the same for words inside a phrase: no noise, but
 _MARKS = re.compile("[\x01-\x04]")
 _PLURAL_ONLY = {
     "trousers", "pants", "slacks", "jeans", "chinos", "cargo pants", "corduroys", "joggers", "leggings", "sweatpants",
-    "suit trousers",
+    "suit trousers", "work trousers", "skinny jeans", "flared jeans", "long pants", "denims", "dungarees", "khakis",
+    "tracksuit bottoms",
 }  # fmt: skip
 ONES = [
     "zero",

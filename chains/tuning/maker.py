@@ -3,8 +3,9 @@
 Unusual here: the tools are data too. Each group shows its own list: ours, whole or in part, shuffled, renamed,
 re-described, with or without notes on the arguments, among the tools of other apps. What a group's list lacks becomes
 requests that no tool serves. So the model learns to read the list and not to recite it. Everything follows from
-(seed, split, index): a run that resumes at group 500 sees what it would have seen. The rules of what a request means
-stand in `chains.tuning.requests`, what several tasks and later turns mean in `several` and `followups`.
+(seed, split, index) and, for code to copy, from Python's version: a run that resumes at group 500 sees what it would
+have seen. The rules of what a request means stand in `chains.tuning.requests`, what several tasks and later turns mean
+in `several` and `followups`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from chains.tuning.invented import invented_tools
 from chains.tuning.plugins import plugin_list, unseen_plugin
 from chains.tuning.several import several
 from chains.tuning.toollists import CLUSTERS, ShownTool, pick_known, pick_tools, show
+from chains.tuning.whole import whole
 from chains.tuning.writer import Example, Group, Writer
 
 __all__ = ["Example", "Group", "Maker"]
@@ -65,7 +67,12 @@ def example(writer: Writer) -> Example:
 
 
 def one_task(writer: Writer) -> Example:
-    """A request for one tool of the list."""
+    """A request for one tool of the list; of the app's own, many are written as one piece."""
+    foreign = any(tool.plugin or tool.generic for tool in writer.tools)
+    if writer.rng.random() < (_WHOLE / 5 if foreign else _WHOLE) and (said := whole(writer, "whole_one.txt")):
+        text, (task,), _ = said
+        text = writer.say(text.removesuffix("?"), question=text.endswith("?"), wrap=False)
+        return Example([Turn("user", text)], [writer.call(task.tool, task.args)], "tool")
     text, (name, args), _ = writer.single(writer.pick())
     long = next((arg for arg, value in args.items() if isinstance(value, str) and len(value) > 14), "")
     if long and writer.rng.random() < 0.06 and (hidden := _without_quote(text, args[long])):
@@ -124,7 +131,8 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC = 0.38, 0.18  # shares of the groups whose list holds a plugin's tools, or generic ones
+PLUGINS, GENERIC = 0.37, 0.22  # shares of the groups whose list holds a plugin's tools, or generic ones
+_WHOLE = 0.3  # of the requests for one task, where the list has the app's own tools
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
 GENERIC_SHARES = {

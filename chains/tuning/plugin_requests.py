@@ -19,6 +19,30 @@ _TWO_ARTICLES = re.compile(
     r"(?i)\b(an?|the|my|our|your|his|her|their|some|this|that|any|no|one) "
     rf"(?:an?|the|my|our|some|this|that) (?={grammar.KEEP})"
 )
+_AMOUNTS: list[tuple[re.Pattern[str], dict[int, tuple[str, ...]]]] = [
+    (
+        re.compile(r"\* min(ute)?s?\b(?!-)"),
+        {
+            15: ("a quarter of an hour",),
+            20: ("twenty minutes",),
+            30: ("half an hour", "half an hour", "a half hour"),
+            45: ("three quarters of an hour", "three-quarters of an hour"),
+            60: ("an hour", "one hour"),
+            90: ("an hour and a half", "one and a half hours"),
+            120: ("two hours", "a couple of hours"),
+            180: ("three hours",),
+        },
+    ),
+    (re.compile(r"\* hours\b"), {24: ("a whole day", "a day and a night"), 48: ("two days",), 12: ("half a day",)}),
+    (re.compile(r"\* days\b"), {7: ("a week", "one week"), 14: ("a fortnight", "two weeks"), 21: ("three weeks",)}),
+    (re.compile(r"\* weeks\b"), {52: ("a year", "a whole year"), 26: ("half a year",)}),
+    (re.compile(r"\* months\b"), {6: ("half a year",), 12: ("a year", "one year"), 24: ("two years",)}),
+    (re.compile(r"\* years\b"), {10: ("a decade",), 100: ("a century", "a hundred years")}),
+    (
+        re.compile(r"\*(?= [a-z]{3,}s\b)(?! degrees| times)"),
+        {2: ("a couple of", "a pair of"), 6: ("half a dozen",), 12: ("a dozen", "one dozen"), 24: ("two dozen",)},
+    ),
+]  # words for amounts of a unit, or of whatever stands in the plural
 _SYMBOL = re.compile(r"[$€£]\*|\*\s?[%°]|\*x")
 
 
@@ -126,6 +150,25 @@ class PluginRequest:
                 return [part.strip() for part in value.split(",")]
         return value
 
+    def _loosely(self, arg: Arg) -> str:
+        """ "for half an hour" instead of "for 30 minutes"; nothing where no such words fit."""
+        low, high = arg.bounds()
+        fitting = []
+        for way in arg.ways:
+            for pattern, amounts in _AMOUNTS:
+                if not pattern.search(way):
+                    continue
+                fitting += [
+                    (amount, pattern.sub(said, way, count=1))
+                    for amount, ways in amounts.items()
+                    if low <= amount <= high
+                    for said in ways
+                ]
+        if not fitting:
+            return ""
+        self.args[arg.id], said = self.rng.choice(fitting)
+        return said
+
     def piece(self, arg: Arg) -> str:
         """One argument said on its own ("* glasses", "shake it"), and put among the arguments."""
         rng = self.rng
@@ -133,6 +176,8 @@ class PluginRequest:
             yes = not arg.nays or rng.random() < 0.65
             self.args[arg.id] = yes
             return rng.choice(arg.ways if yes else arg.nays)
+        if arg.kind == "int" and rng.random() < 0.25 and (loose := self._loosely(arg)):
+            return loose
         self.args[arg.id], said = self.value(arg)
         way = rng.choice(arg.ways)
         if arg.kind in ("int", "num") and _SYMBOL.search(way):

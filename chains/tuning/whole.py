@@ -16,21 +16,21 @@ TALK = "talk"  # a turn of a conversation that calls nothing
 _QUOTES = tuple("'\"\u201c\u2018\u00ab")
 
 
-def whole(writer: Writer) -> Said | None:
+def whole(writer: Writer, file: str = "whole.txt") -> Said | None:
     """The words and their tasks in the order in which they run; None where the list lacks a tool or an argument.
 
     A section of whole.txt names the tools in that order, `{2:seed}` is a slot of the second, `{12:seed}` says
-    once what holds for the first and the second.
+    once what holds for the first and the second, `{seed}` is a slot of the first. whole_one.txt has one task a line.
     """
-    found = _line(writer, "whole.txt")
+    found = _line(writer, file)
     if found is None:
         return None
     tools, line = found
     pieces = [Piece(writer, tool) for tool in tools if tool]
 
     def fill(slot: str) -> str:
-        which, _, what = slot.partition(":")
-        first, *others = (pieces[int(digit) - 1] for digit in which)
+        which, _, what = slot.rpartition(":")
+        first, *others = (pieces[int(digit) - 1] for digit in which or "1")
         before, first.args = first.args, {}
         said = first.fill(what)
         for piece in others:
