@@ -18,7 +18,8 @@ not part of the call (`Engine` drops them).
 
 What the person says is shown with the escapes of a JSON string (`\\"`, `\\\\`, `\\n`). So the text to copy into an
 argument is, token for token, what the argument holds; as it was typed, the first `"` of a piece of code would end it.
-For the same reason strings begin with a space where the words that they repeat do (`chains.spacing`).
+For the same reason strings begin with a space where the words that they repeat do (`chains.spacing`), and a long
+stretch that is taken over whole is not copied but pointed at (`chains.pointing`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chains.pointing import pointers
 from chains.spacing import escaped, spaced
 
 NO_TOOL = "no tool"
@@ -83,11 +85,14 @@ def call_lines(
 ) -> str:
     """Calls that answer `turns` as the model writes them, one a line, every argument spelled out."""
     by_name = {tool["name"]: tool for tool in tools}
-    said = [shown(turn.text) for turn in turns if turn.role == "user"]
+    said = [turn.text for turn in turns if turn.role == "user"]
+    as_shown = [shown(text) for text in said]
     lines = []
     for name, args in calls:
         tool = by_name.get(name) or {"parameters": {"additionalProperties": True}}  # no longer listed
-        lines.append(call_line(name, spaced(spelled_out(tool, args), tool.get("parameters") or {}, said)))
+        schema = tool.get("parameters") or {}
+        written = spaced(spelled_out(tool, args), schema, as_shown)
+        lines.append(call_line(name, {**written, **pointers(args, schema, said)}))
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ ANNOTATIONS = {
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}  # enforced ones
 
 _ANYTHING: Mapping[str, Any] = {"type": ["string", "integer", "boolean", "null"]}
+_CONSTRAINTS = {"enum", "const", "pattern", "format", "minLength", "maxLength"}
 _OF_STRINGS = {"minLength", "maxLength", "pattern", "format"}
 
 
@@ -94,6 +95,12 @@ def _converted(value: Any, nodes: Sequence[Any], root: Any, convert: Callable[[s
     if isinstance(value, list):
         return [_converted(v, list(_items(nodes, i)), root, convert) for i, v in enumerate(value)]
     return {name: _converted(v, list(_fields(nodes, name)), root, convert) for name, v in value.items()}
+
+
+def is_plain_string(field: Any, root: Any) -> bool:
+    """Whether a property of the schema `root` takes any string, or null."""
+    nodes = [node for node in _branches(field, root) if node.get("type") != "null"]
+    return bool(nodes) and all(node.get("type") == "string" and not _CONSTRAINTS & set(node) for node in nodes)
 
 
 def _told_apart(schema: Any) -> bool:

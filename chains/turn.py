@@ -6,13 +6,15 @@ tools; and the model's native one (`chains.native`, `chains.native_calls`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from chains import prompting
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
+from chains.pointing import resolved
 from chains.prompting import Segment, Turn
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def take(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
 
 
 def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
-    from chains.engine import Decision
+    from chains.engine import Call, Decision
 
     replies = request.replies and bool(request.tools) and request.turns[-1].role == "tool"
     if request.offered or replies:
@@ -73,7 +75,7 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
                 must_call=request.choice != "auto",
                 max_calls=request.max_calls,
             ):
-                yield event
+                yield _resolved(event, request) if isinstance(event, Call) else event
                 if isinstance(event, Decision):
                     decided = event.name
                     if _unsure(engine, request, event, outcome):
@@ -90,6 +92,14 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
     prompt = fitting(engine, recent, lambda part: prompting.plain_prompt(part, request.system))
     session = engine.session(prompt, False, outcome)
     yield from engine.talk(session, sampler, request.limit, request.stops, outcome)
+
+
+def _resolved(call: Call, request: Request) -> Call:
+    """The call with the text that its arguments point at."""
+    schema = next(tool.description["parameters"] for tool in request.tools if tool.name == call.name)
+    said = [turn.text for turn in request.turns if turn.role == "user"]
+    args = resolved(json.loads(call.arguments), schema, said)
+    return replace(call, arguments=json.dumps(args, ensure_ascii=False, separators=(",", ":")))
 
 
 def _native(
