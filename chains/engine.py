@@ -245,8 +245,12 @@ class Engine:
         *,
         must_call: bool,
         max_calls: int,
+        marks: bool = True,
     ) -> Iterator[Decision | Call]:
-        """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`."""
+        """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`.
+
+        `marks`: whether the conversation has text that the mark for quoted text may stand for.
+        """
         by_name = {tool.name: tool for tool in tools}
         said = self.tokenizer.decode(session.said())
         drafter = None if sampler.temperature else Drafter(self.tokenizer, self.vocabulary, said)
@@ -258,7 +262,7 @@ class Engine:
                 if name == prompting.NO_TOOL:
                     return []
                 if name not in ready:
-                    arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS)
+                    arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS, marks)
                     forced = arguments.forced()
                     room = self.context - len(session)
                     ready[name] = _Opening(arguments, forced, drafter.draft(arguments, room) if drafter else [])

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.prompting import NO_TOOL
+from chains.quoting import MARK
 from chains.spacing import ANNOTATIONS, FORMATS, spaced_schema, unspaced
 
 MAX_STRING = 400  # characters of a string without maxLength
@@ -249,6 +250,7 @@ class Vocabulary:
         self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
         self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
         self.quoted = np.array([text[:1] == b'"' for text in self.bytes])  # (V,) begins with a quote
+        self.mark = np.array([MARK.encode() in text for text in self.bytes])  # (V,) holds the mark for quoted text
         self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
         self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
 
@@ -259,14 +261,15 @@ _NUMBER_BYTES = {bytes([c]) for c in b"0123456789.eE+-"}
 class Arguments:
     """The arguments of one call while they are written: which tokens may come next, and which must.
 
-    Two limits stand beside the grammar. A fraction ends after MAX_DIGITS digits. And after `budget` tokens whatever
-    can be closed is closed, so that an untrained or looping model still ends with a valid call.
+    Limits stand beside the grammar. A fraction ends after MAX_DIGITS digits. After `budget` tokens whatever can be
+    closed is closed, so that an untrained or looping model still ends with a valid call. Without `marks` there is no
+    text that the mark for quoted text could stand for, so it is written only where nothing else can be.
     """
 
-    def __init__(self, tool: Tool, vocabulary: Vocabulary, budget: int) -> None:
+    def __init__(self, tool: Tool, vocabulary: Vocabulary, budget: int, marks: bool = True) -> None:
         from llguidance import LLMatcher
 
-        self._tool, self._vocabulary, self._budget = tool, vocabulary, budget
+        self._tool, self._vocabulary, self._budget, self._marks = tool, vocabulary, budget, marks
         self._matcher = LLMatcher(vocabulary.lib, tool.grammar, log_level=0)
         self._check()
         self._text = bytearray()
@@ -330,6 +333,9 @@ class Arguments:
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask: NDArray[np.bool_] = np.unpackbits(bits, bitorder="little")[: self._vocabulary.size].astype(np.bool_)
         self._check()
+        if not self._marks:
+            others = mask & ~self._vocabulary.mark
+            mask = others if others.any() else mask
         late = self._tokens >= self._budget
         digits = sum(byte in b"0123456789" for byte in self._number)
         if self._number and (late or (b"." in self._number and digits >= MAX_DIGITS)):

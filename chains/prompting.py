@@ -92,7 +92,7 @@ def call_lines(
         tool = by_name.get(name) or {"parameters": {"additionalProperties": True}}  # no longer listed
         schema = tool.get("parameters") or {}
         written = spaced(spelled_out(tool, args), schema, as_shown)
-        lines.append(call_line(name, {**written, **pointers(args, schema, said)}))
+        lines.append(call_line(name, {**written, **pointers(args, schema, said[-1] if said else "")}))
     return "\n".join(lines)
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from chains import prompting
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
-from chains.pointing import resolved
+from chains.pointing import pasted, resolved
 from chains.prompting import Segment, Turn
+from chains.quoting import MARK
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
@@ -48,6 +49,11 @@ class Request:
         named = [tool for tool in self.tools if tool.name == self.choice]
         return named or ([] if self.choice == "none" else list(self.tools))
 
+    @property
+    def newest(self) -> str:
+        """What the person said last."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+
 
 def take(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
     """The turn, as it is written: decisions, finished calls, pieces of text. Counts go to `outcome`."""
@@ -74,6 +80,7 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
                 outcome,
                 must_call=request.choice != "auto",
                 max_calls=request.max_calls,
+                marks=any(MARK in turn.text for turn in request.turns) or pasted(request.newest) is not None,
             ):
                 yield _resolved(event, request) if isinstance(event, Call) else event
                 if isinstance(event, Decision):
@@ -97,8 +104,7 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
 def _resolved(call: Call, request: Request) -> Call:
     """The call with the text that its arguments point at."""
     schema = next(tool.description["parameters"] for tool in request.tools if tool.name == call.name)
-    said = [turn.text for turn in request.turns if turn.role == "user"]
-    args = resolved(json.loads(call.arguments), schema, said)
+    args = resolved(json.loads(call.arguments), schema, request.newest)
     return replace(call, arguments=json.dumps(args, ensure_ascii=False, separators=(",", ":")))
 
 

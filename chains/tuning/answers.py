@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chains.tuning.writer import Example, Writer
 
 _MOODS = {"looked up": 6, "failed": 2, "nothing": 1}
-_SLOT = re.compile(r"<([a-zA-Z]+)(\d?)(?:\.(\w+))?>")
+SLOT = re.compile(r"<([a-zA-Z]+)(\d?)(?:\.(\w+))?>")
 
 
 def answer(writer: Writer) -> Example | None:
@@ -66,7 +66,7 @@ def _two_sums(writer: Writer, pool: list[ShownTool]) -> Example | None:
     calls = (writer.call(one, first.args), writer.call(two, second.args))
     if calls[0] == calls[1]:
         return None
-    slots = _Slots(rng, {})
+    slots = Slots(rng, {})
     results = [
         slots.fill(rng.choice(["<n>", '{"result": <n>}', "<n>"])),
         slots.fill(rng.choice(["<n2>", '{"result": <n2>}', "<n2>"])),
@@ -89,6 +89,8 @@ def _two_sums(writer: Writer, pool: list[ShownTool]) -> Example | None:
 
 def exchange(tool: ShownTool, request: Any, rng: Random, split: str) -> tuple[str, str]:
     """What the tool answers and what is said then."""
+    if tool.lookup is not None:
+        return request.exchange()  # type: ignore[no-any-return]
     table = sections("answers.txt")
     core = plain(getattr(request, "core", ""))
     domain = tool.generic.thing.domain if tool.generic is not None else ""
@@ -110,7 +112,7 @@ def exchange(tool: ShownTool, request: Any, rng: Random, split: str) -> tuple[st
     if not lines:
         lines = table["figure"]
     result, reply = rng.choice(lines).split(" => ")
-    slots = _Slots(rng, request.args, core)
+    slots = Slots(rng, request.args, core)
     return slots.fill(result.replace("\\n", "\n")), slots.fill(reply)
 
 
@@ -119,7 +121,7 @@ def _core(tool: ShownTool) -> str | None:
     return "C" if tool.generic is not None and tool.generic.thing.verbs[0] == "C" else None
 
 
-class _Slots:
+class Slots:
     """Values of one exchange: the same slot is the same value in the result and in the reply."""
 
     def __init__(self, rng: Random, args: dict[str, Any], core: str = "") -> None:
@@ -127,7 +129,7 @@ class _Slots:
         self.values: dict[str, str] = {}
 
     def fill(self, text: str) -> str:
-        return _SLOT.sub(lambda match: self._value(match[1], match[0], match[3]), text)
+        return SLOT.sub(lambda match: self._value(match[1], match[0], match[3]), text)
 
     def _value(self, kind: str, slot: str, arg: str | None) -> str:
         if arg:

@@ -130,6 +130,9 @@ class GenericRequest:
         rng.shuffle(rest)
         rest.sort(key=lambda row: row[1].id in _LAST)
         tails = [self._tail(name, field, i == len(rest) - 1) for i, (name, field) in enumerate(rest)]
+        code = len(rest) == 1 and rest[0][1].id in ("code", "line") and thing.verbs[0] not in ("C", "G")
+        if code and phrase == core and rng.random() < 0.25:  # "explain x = 3"
+            core, tails = "", [verbatim(self.args[rest[0][0]])]
         lead = self._lead(thing, phrase)
         joined = ""
         for i, tail in enumerate(tails):

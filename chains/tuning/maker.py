@@ -21,6 +21,7 @@ from chains.tuning.answers import answer
 from chains.tuning.followups import after, followup
 from chains.tuning.generic import generic_list, unseen_generic
 from chains.tuning.invented import invented_tools
+from chains.tuning.lookups import lookup_list, unseen_lookup
 from chains.tuning.plugins import plugin_list, unseen_plugin
 from chains.tuning.several import several
 from chains.tuning.toollists import CLUSTERS, ShownTool, pick_known, pick_tools, show
@@ -45,7 +46,7 @@ class Maker:
     def group(self, index: int, examples: int = 48) -> Group:
         rng = Random(f"{self.seed} {self.split} {index}")
         luck = rng.random()
-        lists = plugin_list if luck < PLUGINS else generic_list if luck < PLUGINS + GENERIC else _picked
+        lists = next(lists for lists, below in _LISTS if luck < below)
         tools = lists(rng, self.split)
         made = [example(Writer(tools, rng, self.split)) for _ in range(examples)]
         return Group([tool.shown for tool in tools], made)
@@ -58,6 +59,7 @@ def _picked(rng: Random, _: str) -> list[ShownTool]:
 def example(writer: Writer) -> Example:
     """One example for a tool list."""
     shares = GENERIC_SHARES if any(tool.generic for tool in writer.tools) else SHARES
+    shares = LOOKUP_SHARES if any(tool.lookup for tool in writer.tools) else shares
     kind = writer.rng.choices(list(shares), list(shares.values()))[0]
     made = KINDS[kind](writer)
     turns = made.turns
@@ -68,7 +70,7 @@ def example(writer: Writer) -> Example:
 
 def one_task(writer: Writer) -> Example:
     """A request for one tool of the list; of the app's own, many are written as one piece."""
-    foreign = any(tool.plugin or tool.generic for tool in writer.tools)
+    foreign = any(tool.plugin or tool.generic or tool.lookup for tool in writer.tools)
     if writer.rng.random() < (_WHOLE / 5 if foreign else _WHOLE) and (said := whole(writer, "whole_one.txt")):
         text, (task,), _ = said
         text = writer.say(text.removesuffix("?"), question=text.endswith("?"), wrap=False)
@@ -94,6 +96,9 @@ def talk(writer: Writer) -> Example:
 
 def unseen(writer: Writer) -> Example:
     """A request whose tool is not in the list."""
+    if any(tool.lookup for tool in writer.tools):
+        text, _, _ = writer.single(unseen_lookup(writer.tools, writer.rng, writer.split))
+        return Example([Turn("user", text)], [], "unseen")
     if any(tool.generic for tool in writer.tools):
         text, _, _ = writer.single(unseen_generic(writer.tools, writer.rng, writer.split))
         return Example([Turn("user", text)], [], "unseen")
@@ -131,19 +136,26 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC = 0.37, 0.22  # shares of the groups whose list holds a plugin's tools, or generic ones
+PLUGINS, GENERIC, LOOKUPS = 0.36, 0.19, 0.06  # shares of the groups whose list holds tools of that kind
+_LISTS = (
+    (plugin_list, PLUGINS),
+    (generic_list, PLUGINS + GENERIC),
+    (lookup_list, PLUGINS + GENERIC + LOOKUPS),
+    (_picked, 1.0),
+)
 _WHOLE = 0.3  # of the requests for one task, where the list has the app's own tools
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
 GENERIC_SHARES = {
     "tool": 56,
     "talk": 10,
-    "unseen": 14,
+    "unseen": 17,
     "multi": 9,
     "followup": 3,
     "after": 2,
     "answer": 9,
 }
+LOOKUP_SHARES = {"tool": 30, "talk": 6, "unseen": 8, "answer": 56}
 
 
 def _clean(turn: Turn) -> Turn:

@@ -98,6 +98,7 @@ class ShownTool:
     schema: dict[str, Any]  # before renaming
     generic: Any = None  # a `chains.tuning.generic.GenericTool` where the tool was composed at random
     plugin: Any = None  # a `chains.tuning.plugins.PluginTool` where it is one of those
+    lookup: Any = None  # a `chains.tuning.lookups.Lookup` where it is one of those
 
 
 def pick_tools(rng: Random) -> list[ShownTool]:

@@ -1,0 +1,147 @@
+"""Tools that look things up, in whole exchanges written by hand: a question, the record that answers it, the reply.
+
+A record holds more than was asked for, and the same record stands under different questions; so which field to tell can
+only be read in the question. `phrases/lookups/` has them so:
+
+    ## tide_table | Times of high and low water | harbour!=<c> its name ; day=<d>
+    > when is high water in <c>?
+    > [hi, |]what time's the tide highest at <c> on <d>
+    = {"low":"<t>","high":"<t2>"} => High water is at <t2>.
+    > how late is low water in <c>
+    = {"low":"<t>","high":"<t2>"} => Low water is at <t>.
+
+A tool has a name, a description and arguments ("!": required) whose values are the slots of `answers.txt`. Lines with
+">" ask for one fact, those with "=" after them are what the tool may answer and what is said then.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+from chains.tuning import grammar
+from chains.tuning.answers import SLOT, Slots
+from chains.tuning.grammar import expand, verbatim
+from chains.tuning.toollists import SERVED, ShownTool, pick_known, show
+
+_ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
+_TYPES = {"n": "number", "i": "integer"}
+_WITH_OURS = 0.25  # of the lists have some of the app's own tools too
+_STYLE = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Ways to ask for one fact, and (result, reply) pairs."""
+
+    asks: tuple[str, ...]
+    answers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A tool with all that is asked of it; `slots` are its arguments' by name."""
+
+    schema: dict[str, Any]
+    slots: dict[str, str]
+    blocks: tuple[Block, ...]
+    dev: bool
+
+
+class LookupRequest:
+    """A question: `text` (values marked), `args`, and what the tool answers."""
+
+    is_imperative, core = False, ""
+
+    def __init__(self, lookup: Lookup, rng: Random) -> None:
+        self.rng = rng
+        self._block = rng.choice(lookup.blocks)
+        self._slots = Slots(rng, {})
+        ask = expand(rng.choice(self._block.asks), rng, lambda slot: slot)
+        self.is_question = ask.endswith("?")
+        self.text = SLOT.sub(lambda found: verbatim(self._slots.fill(found[0])), ask.removesuffix("?"))
+        said = {found[0] for found in SLOT.finditer(ask)}
+        fields = lookup.schema["parameters"]["properties"]
+        self.args = {
+            name: json.loads(value) if fields[name]["type"] != "string" else value
+            for name, slot in lookup.slots.items()
+            if slot in said
+            for value in [self._slots.fill(slot)]
+        }
+
+    def exchange(self) -> tuple[str, str]:
+        """What the tool answers and what is said then."""
+        result, reply = self.rng.choice(self._block.answers)
+        return self._slots.fill(result.replace("\\n", "\n")), self._slots.fill(reply)
+
+
+@cache
+def lookups() -> tuple[Lookup, ...]:
+    """All of them, no name twice."""
+    made: dict[str, Lookup] = {}
+    for _, head, lines in grammar.tables("lookups"):
+        lookup = _lookup(head, lines)
+        made.setdefault(lookup.schema["name"], lookup)
+    return tuple(made.values())
+
+
+def _lookup(head: str, lines: list[str]) -> Lookup:
+    name, about, said = (part.strip() for part in f"{head} ".split("|"))
+    properties: dict[str, Any] = {}
+    required, slots = [], {}
+    for part in filter(None, (part.strip() for part in said.split(" ; "))):
+        found = _ARGUMENT.fullmatch(part)
+        assert found, part
+        arg, must, kind, note = found.groups()
+        properties[arg] = {"type": _TYPES.get(kind.rstrip("0123456789"), "string")}
+        if note:
+            properties[arg]["description"] = note
+        slots[arg] = f"<{kind}>"
+        required += [arg] if must else []
+    schema = {
+        "name": name,
+        "description": about,
+        "parameters": {"type": "object", "properties": properties, "required": required},
+    }
+    blocks: list[tuple[list[str], list[tuple[str, str]]]] = []
+    for line in lines:
+        if line.startswith("> "):
+            if not blocks or blocks[-1][1]:
+                blocks.append(([], []))
+            blocks[-1][0].append(line[2:])
+        else:
+            result, reply = line.removeprefix("= ").split(" => ")
+            blocks[-1][1].append((result, reply))
+    asked = tuple(Block(tuple(asks), tuple(answers)) for asks, answers in blocks if answers)
+    return Lookup(schema, slots, asked, grammar.reserved(head))
+
+
+def lookup_list(rng: Random, split: str) -> list[ShownTool]:
+    """The tools of one group: a few of them, now and then among the app's own."""
+    here = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
+    tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), rng.choice([1, 2, 2, 3, 3, 4, 5, 6])))]
+    if rng.random() < _WITH_OURS:
+        known = pick_known(rng)
+        tools += [show(task, known, _STYLE, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
+        rng.shuffle(tools)
+    return tools
+
+
+def unseen_lookup(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
+    """One that none of `tools` has a word of its name in common with."""
+    taken = {word for tool in tools if tool.lookup for word in _words(tool.lookup)}
+    pool = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
+    return _show(rng.choice([lookup for lookup in pool if not taken & _words(lookup)] or pool))
+
+
+def _words(lookup: Lookup) -> set[str]:
+    return set(re.findall(r"[a-z]{3,}", re.sub(r"([A-Z])", r" \1", lookup.schema["name"]).lower()))
+
+
+def _show(lookup: Lookup) -> ShownTool:
+    schema = lookup.schema
+    return ShownTool(f"lookup:{schema['name']}", schema, {}, {}, schema, lookup=lookup)

@@ -1,0 +1,53 @@
+"""Lookups: whole exchanges whose reply tells the fact that was asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from random import Random
+
+import pytest
+
+from chains.grammar import compile_tool
+from chains.tuning import grammar
+from chains.tuning.answers import SLOT
+from chains.tuning.lookups import Lookup, LookupRequest, lookup_list, lookups, unseen_lookup
+from chains.tuning.maker import LOOKUP_SHARES, example
+from chains.tuning.writer import Writer
+
+
+@pytest.mark.parametrize("lookup", lookups(), ids=lambda lookup: lookup.schema["name"])
+def test_every_exchange_holds_together(lookup: Lookup) -> None:
+    compile_tool(lookup.schema)
+    required = {lookup.slots[name] for name in lookup.schema["parameters"]["required"]}
+    for block in lookup.blocks:
+        for ask in block.asks:
+            said = {found[0] for found in SLOT.finditer(ask)}
+            assert required <= said <= set(lookup.slots.values()), ask
+        for result, reply in block.answers:
+            known = {found[0] for found in SLOT.finditer(result)} | set(lookup.slots.values())
+            assert {found[0] for found in SLOT.finditer(reply)} <= known, reply
+    request = LookupRequest(lookup, Random(1))
+    result, reply = request.exchange()
+    assert not SLOT.search(result + reply + request.text) and "\\n" not in result
+    for value in request.args.values():
+        assert value in json.loads(f"[{value}]") if not isinstance(value, str) else value in request.text
+
+
+def test_lists_and_what_they_lack() -> None:
+    kinds: dict[str, int] = {}
+    for seed in range(60):
+        rng = Random(seed)
+        tools = lookup_list(rng, "train")
+        assert len({tool.shown["name"] for tool in tools}) == len(tools)
+        assert not any(tool.lookup and tool.lookup.dev for tool in tools)
+        lacking = unseen_lookup(tools, rng, "train").shown["name"]
+        assert lacking not in {tool.shown["name"] for tool in tools}
+        made = example(Writer(tools, rng, "train"))
+        kinds[made.kind] = kinds.get(made.kind, 0) + 1
+        if made.kind == "answer":
+            assert made.reply and made.turns[-1].role == "tool" and not made.calls
+            facts = re.findall(r"\d[\d.:,]*\d", grammar.plain(made.reply))
+            heard = " ".join([str(turn.text) for turn in made.turns])
+            assert all(fact in heard for fact in facts), (heard, made.reply)
+    assert set(kinds) == set(LOOKUP_SHARES)
