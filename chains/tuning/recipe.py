@@ -300,7 +300,7 @@ without the adapter. Bound to its base by the sha256 in `artwright.json`.
 
 Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps,
 {note["tokens"]:,} tokens), none seen twice, all from `chains/tuning/phrases`
-(MIT, written for this project): `{command}`.{earlier}
+(MIT, written for this project) and, as code to copy, lines of Python's standard library (PSF): `{command}`.{earlier}
 
 | dev examples (frames kept out of training) | all target tokens right | n |
 |---|---|---|
