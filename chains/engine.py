@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,11 +245,11 @@ class Engine:
         *,
         must_call: bool,
         max_calls: int,
-        marks: bool = True,
+        marked: Collection[str] = (),
     ) -> Iterator[Decision | Call]:
         """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`.
 
-        `marks`: whether the conversation has text that the mark for quoted text may stand for.
+        `marked`: the tools in whose calls the mark for quoted text can mean something.
         """
         by_name = {tool.name: tool for tool in tools}
         said = self.tokenizer.decode(session.said())
@@ -262,7 +262,7 @@ class Engine:
                 if name == prompting.NO_TOOL:
                     return []
                 if name not in ready:
-                    arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS, marks)
+                    arguments = Arguments(by_name[name], self.vocabulary, CALL_TOKENS, name in marked)
                     forced = arguments.forced()
                     room = self.context - len(session)
                     ready[name] = _Opening(arguments, forced, drafter.draft(arguments, room) if drafter else [])

@@ -250,7 +250,8 @@ class Vocabulary:
         self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
         self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
         self.quoted = np.array([text[:1] == b'"' for text in self.bytes])  # (V,) begins with a quote
-        self.mark = np.array([MARK.encode() in text for text in self.bytes])  # (V,) holds the mark for quoted text
+        mark = MARK.encode()
+        self.mark = np.array([text.lstrip(b' "').startswith(mark) for text in self.bytes])  # (V,) begins with MARK
         self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
         self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
 
@@ -263,7 +264,7 @@ class Arguments:
 
     Limits stand beside the grammar. A fraction ends after MAX_DIGITS digits. After `budget` tokens whatever can be
     closed is closed, so that an untrained or looping model still ends with a valid call. Without `marks` there is no
-    text that the mark for quoted text could stand for, so it is written only where nothing else can be.
+    text that the mark for quoted text could stand for, so no string begins with it that need not.
     """
 
     def __init__(self, tool: Tool, vocabulary: Vocabulary, budget: int, marks: bool = True) -> None:
@@ -333,7 +334,7 @@ class Arguments:
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         mask: NDArray[np.bool_] = np.unpackbits(bits, bitorder="little")[: self._vocabulary.size].astype(np.bool_)
         self._check()
-        if not self._marks:
+        if not self._marks and self._text.endswith((b'"', b'" ', b":")):
             others = mask & ~self._vocabulary.mark
             mask = others if others.any() else mask
         late = self._tokens >= self._budget

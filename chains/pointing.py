@@ -4,59 +4,90 @@ Code in a fence, or what follows the line break or colon at which a request ends
 right, which is wrong. So a string argument that equals it is written as the mark alone, and the text itself comes
 from the message: exact however long, and one token instead of hundreds (pointer networks, Vinyals et al. 2015, with
 one place to point at). Which place that is follows from the message (`pasted`).
+
+The mark is the one with which the agent shows text that it has set aside (`chains.quoting`). Where a conversation holds
+it already it means that text, and nothing is pointed at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chains.quoting import MARK
-from chains.spacing import is_plain_string
+from chains.spacing import takes_string
 
 SHORTEST = 16  # characters; less is copied well
-_FENCE = re.compile(r"```(?:[\w+#.-]*[ \t]*\n)?(.*?)```", re.DOTALL)
-_TICKS = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-_AFTER_COLON = re.compile(r"[^\n:]*\w[^\n:]*:(?: |[ \t]*\n+)(.+)\Z", re.DOTALL)
-_LAST_WORDS = re.compile(r"\n+[A-Z][A-Za-z ,'\u2019-]*[.!?]\s*\Z")  # "Can you explain it?"
-_AFTER_LINE = re.compile(r"[^\n]*\w[^\n]*\n+(.+)\Z", re.DOTALL)
+_INFO = re.compile(r"[\w+#.-]*[ \t]*\r?\n")  # what stands after a fence's opening: the language
+_TICKS = re.compile(r"(?<![\w`])`([^`\n]+)`(?![\w`])")
+_SENTENCE = re.compile(r"[A-Z][A-Za-z ,'\u2019-]*[.!?]")  # "Can you explain it?"
+_CODE = re.compile(r"[(){}\[\]=;<>_\\]")
 
 
 def pasted(text: str) -> str | None:
-    """The stretch of a message that an argument may point at; None where there is none, or a short one.
+    """The stretch of a message that an argument may point at; None where there is none, a short one, or any doubt.
 
-    The first of these that is there: the only fence, the only code in backticks, what follows the first line's first
-    colon, what follows the first line; of the last two without a sentence that closes the message.
+    The first of these that is there: the only fence, the only code in backticks of a line, what follows the first
+    line's first colon, what follows the first line; code without a sentence that closes the message. Takes time in
+    proportion to the text's length.
     """
-    if MARK in text:
-        return None
-    for pattern in (_FENCE, _TICKS):
-        if found := pattern.findall(text):
-            return _whole(found[0]) if len(found) == 1 else None
-    rest = _AFTER_COLON.match(text) or _AFTER_LINE.match(text)
-    return _whole(_LAST_WORDS.sub("", rest[1])) if rest else None
+    if "```" in text:
+        return _fenced(text)
+    line, broken, rest = text.partition("\n")
+    ticked = [] if broken else _TICKS.findall(text)
+    if ticked:
+        return _whole(ticked[0]) if len(ticked) == 1 else None
+    head, colon, after = line.partition(":")
+    if colon and after[:1] in ("", " ", "\t", "\r"):
+        line, rest = head, after.lstrip(" \t") + broken + rest
+    return _without_closing(rest) if re.search(r"\w", line) else None
+
+
+def _fenced(text: str) -> str | None:
+    parts = text.split("```")
+    if len(parts) != 3 or parts[0].strip().count("\n") > 1 or "\n" in parts[2].strip():
+        return None  # several, one that is open, or one within a longer text
+    info = _INFO.match(parts[1])
+    return _whole(parts[1][info.end() :] if info else parts[1])
+
+
+def _without_closing(text: str) -> str | None:
+    text = _trimmed(text)
+    block, broken, last = text.rpartition("\n")
+    if broken and _SENTENCE.fullmatch(last.strip()):
+        return _whole(block) if _CODE.search(block) else None  # of prose it may be the end
+    return _whole(text)
 
 
 def _whole(text: str) -> str | None:
-    """Without what is around it, but with the first line's indent where there are more lines."""
-    text = text.strip("\n")
-    text = text if "\n" in text else text.strip()
+    text = _trimmed(text)
     return text if len(text) >= SHORTEST else None
 
 
-def pointers(args: Mapping[str, Any], schema: Mapping[str, Any], said: str) -> dict[str, str]:
-    """The mark for each argument that equals what the message `said` lets point at."""
-    target = pasted(said)
-    return {name: MARK for name, value in args.items() if target and value == target and _free(schema, name)}
+def _trimmed(text: str) -> str:
+    """Without what is around it, but with the first line's indent where there are more lines."""
+    text = text.lstrip("\r\n").rstrip()
+    return text if "\n" in text else text.strip()
 
 
-def resolved(args: Mapping[str, Any], schema: Mapping[str, Any], said: str) -> dict[str, Any]:
-    """`args` with the text itself for each mark."""
-    target = pasted(said)
-    return {name: target if target and value == MARK and _free(schema, name) else value for name, value in args.items()}
+def target(said: Iterable[str]) -> str | None:
+    """What may be pointed at after the person `said` these messages, oldest first."""
+    messages = list(said)
+    return pasted(messages[-1]) if messages and not any(MARK in message for message in messages) else None
 
 
-def _free(schema: Mapping[str, Any], name: str) -> bool:
-    field = (schema.get("properties") or {}).get(name)
-    return field is not None and is_plain_string(field, schema)
+def takes(schema: Mapping[str, Any], text: str | None) -> list[str]:
+    """The arguments of a JSON `schema` that may be the string `text`, of those that no schema gives a form."""
+    fields = (schema.get("properties") or {}).items()
+    return [name for name, field in fields if text is not None and takes_string(field, schema, text)]
+
+
+def pointers(args: Mapping[str, Any], schema: Mapping[str, Any], text: str | None) -> dict[str, str]:
+    """The mark for each argument that equals `text`, a `target`."""
+    return {name: MARK for name in takes(schema, text) if args.get(name) == text}
+
+
+def resolved(args: Mapping[str, Any], schema: Mapping[str, Any], text: str | None) -> dict[str, Any]:
+    """`args` with `text`, a `target`, for each mark."""
+    return {**args, **{name: text for name in takes(schema, text) if args.get(name) == MARK}}

@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chains.pointing import pointers
+from chains.pointing import pointers, target
 from chains.spacing import escaped, spaced
 
 NO_TOOL = "no tool"
@@ -81,18 +81,26 @@ def spelled_out(tool: Mapping[str, Any], args: Mapping[str, Any]) -> dict[str, A
 
 
 def call_lines(
-    tools: Sequence[Mapping[str, Any]], calls: Sequence[tuple[str, Mapping[str, Any]]], turns: Sequence[Turn]
+    tools: Sequence[Mapping[str, Any]],
+    calls: Sequence[tuple[str, Mapping[str, Any]]],
+    turns: Sequence[Turn],
+    pointing: bool = False,
 ) -> str:
-    """Calls that answer `turns` as the model writes them, one a line, every argument spelled out."""
+    """Calls that answer `turns` as the model writes them, one a line, every argument spelled out.
+
+    With `pointing` as it writes them now; later they are shown with the text itself, since a mark would then seem to
+    be of a later message.
+    """
     by_name = {tool["name"]: tool for tool in tools}
     said = [turn.text for turn in turns if turn.role == "user"]
+    text = target(said) if pointing else None
     as_shown = [shown(text) for text in said]
     lines = []
     for name, args in calls:
         tool = by_name.get(name) or {"parameters": {"additionalProperties": True}}  # no longer listed
         schema = tool.get("parameters") or {}
         written = spaced(spelled_out(tool, args), schema, as_shown)
-        lines.append(call_line(name, {**written, **pointers(args, schema, said[-1] if said else "")}))
+        lines.append(call_line(name, {**written, **pointers(args, schema, text)}))
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 MARK = "…"
 WORDS = 3  # quotes of fewer are names and single words, which cannot ask for much
+SHARED = 16  # characters of a quotation that an argument has from nowhere else
 PASTED_WORDS = 6  # of a block after a colon, which has no marks of its own
 
 # What opens a quotation, and what may close it, in the ways that languages do: English, German, French, Japanese.
@@ -92,6 +93,8 @@ def take_out(value: Any, parts: tuple[str, ...]) -> Any:
     """The reverse, for earlier calls: an argument with MARK in place of any of the parts."""
     if isinstance(value, str):
         for part in parts:
+            if len(value) >= SHARED and value.strip() in part:
+                return MARK  # a stretch of it
             value = value.replace(part.strip(), MARK) if part.strip() else value
         return value
     if isinstance(value, list):

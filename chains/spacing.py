@@ -23,7 +23,7 @@ ANNOTATIONS = {
 FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"}  # enforced ones
 
 _ANYTHING: Mapping[str, Any] = {"type": ["string", "integer", "boolean", "null"]}
-_CONSTRAINTS = {"enum", "const", "pattern", "format", "minLength", "maxLength"}
+_FORMS = {"enum", "const", "pattern", "format", "not"}
 _OF_STRINGS = {"minLength", "maxLength", "pattern", "format"}
 
 
@@ -97,10 +97,19 @@ def _converted(value: Any, nodes: Sequence[Any], root: Any, convert: Callable[[s
     return {name: _converted(v, list(_fields(nodes, name)), root, convert) for name, v in value.items()}
 
 
-def is_plain_string(field: Any, root: Any) -> bool:
-    """Whether a property of the schema `root` takes any string, or null."""
-    nodes = [node for node in _branches(field, root) if node.get("type") != "null"]
-    return bool(nodes) and all(node.get("type") == "string" and not _CONSTRAINTS & set(node) for node in nodes)
+def takes_string(field: Any, root: Any, text: str) -> bool:
+    """Whether `text` may be a property of the schema `root` that takes strings, or null, of no particular form."""
+    kinds: list[tuple[set[str], Mapping[str, Any]]] = []
+    for node in _branches(field, root):
+        named = node.get("type")
+        kinds.append((({named} if isinstance(named, str) else set(named or ())) - {"null"}, node))
+    strings = [node for kind, node in kinds if kind == {"string"}]
+    return (
+        bool(strings)
+        and all(kind <= {"string"} for kind, _ in kinds)
+        and not any(_FORMS & set(node) for _, node in kinds)
+        and all(node.get("minLength", 0) <= len(text) <= node.get("maxLength", len(text)) for node in strings)
+    )
 
 
 def _told_apart(schema: Any) -> bool:

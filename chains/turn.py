@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from chains import prompting
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
-from chains.pointing import pasted, resolved
+from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
 from chains.quoting import MARK
 
@@ -50,9 +50,9 @@ class Request:
         return named or ([] if self.choice == "none" else list(self.tools))
 
     @property
-    def newest(self) -> str:
-        """What the person said last."""
-        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+    def said(self) -> list[str]:
+        """What the person said, oldest first."""
+        return [turn.text for turn in self.turns if turn.role == "user"]
 
 
 def take(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
@@ -80,7 +80,7 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
                 outcome,
                 must_call=request.choice != "auto",
                 max_calls=request.max_calls,
-                marks=any(MARK in turn.text for turn in request.turns) or pasted(request.newest) is not None,
+                marked=_marked(request),
             ):
                 yield _resolved(event, request) if isinstance(event, Call) else event
                 if isinstance(event, Decision):
@@ -101,10 +101,18 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
     yield from engine.talk(session, sampler, request.limit, request.stops, outcome)
 
 
+def _marked(request: Request) -> set[str]:
+    """The tools in whose calls the mark for quoted text can mean something."""
+    if MARK in request.system or any(MARK in turn.text for turn in request.turns):
+        return {tool.name for tool in request.offered}
+    text = target(request.said)
+    return {tool.name for tool in request.offered if takes(tool.description["parameters"], text)}
+
+
 def _resolved(call: Call, request: Request) -> Call:
     """The call with the text that its arguments point at."""
     schema = next(tool.description["parameters"] for tool in request.tools if tool.name == call.name)
-    args = resolved(json.loads(call.arguments), schema, request.newest)
+    args = resolved(json.loads(call.arguments), schema, target(request.said))
     return replace(call, arguments=json.dumps(args, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -9,10 +11,12 @@ import pytest
 from chains.chat_model import ChatArtwright
 from chains.engine import Call
 from chains.grammar import Arguments, compile_tool
-from chains.pointing import pasted, pointers, resolved
+from chains.pointing import pasted, pointers, resolved, target
 from chains.prompting import Turn, call_lines
 from chains.quoting import MARK
+from chains.spacing import takes_string
 from chains.tuning.maker import Maker
+from chains.tuning.packing import answer_text
 from chains.turn import Request, _resolved
 
 CODE = "if x == \"\\n\":\n    print('a\\\\b')"
@@ -42,11 +46,19 @@ TOOL: dict[str, Any] = {
         (f"How many tokens has this?\n\n{CODE}\n", CODE),
         (f"What is this:\n{CODE}\nCan you explain it?", CODE),
         (f"Tidy up\n\n{CODE}\nX = y.", f"{CODE}\nX = y."),
+        ("Translate:\n\nThe shop opens at nine.\nBring a bag.", None),  # whose is the last line?
+        (
+            "Explain:\nconst url = `https://a.example/${id}`;\nfetch(url)",
+            "const url = `https://a.example/${id}`;\nfetch(url)",
+        ),
+        ("I don`t like this one, can`t you draw a nicer coat", None),
+        ("Sum this up:\n# Tool\nInstall it.\n```\npip install artwright\n```\nThen run it.", None),
+        ("explain this:\n```python\nprint(1)\nprint(2)", None),  # open
+        ("explain\r\n```python\r\nprint(1)\r\nprint(2)\r\n```", "print(1)\r\nprint(2)"),
         ("explain `x = 1`", None),  # short
         ("subject: cat", None),
         ("at 10:30 the curtain rises and all is well", None),
         (f"```\n{CODE}\n``` and ```\n{CODE}\n```", None),  # which?
-        (f"this \u2026 thing: {CODE}", None),  # the mark means something else here
         ("draw a coat", None),
     ],
 )
@@ -54,20 +66,53 @@ def test_what_may_be_pointed_at(text: str, held: str | None) -> None:
     assert pasted(text) == held
 
 
+def test_takes_little_time() -> None:
+    start = time.perf_counter()
+    for text in (
+        "a" * 200_000,
+        "word " * 40_000,
+        "```" + "x " * 90_000,
+        "do x:\nq" + "\n" * 200_000 + "A b.",
+        "`a` " * 50_000,
+    ):
+        pasted(text)
+    assert time.perf_counter() - start < 5
+
+
 def test_only_what_is_equal_and_free() -> None:
-    said, schema = f"explain this: {CODE}", TOOL["parameters"]
+    schema = TOOL["parameters"]
     args = {"code": CODE, "title": CODE[1:], "language": CODE}
-    assert pointers(args, schema, said) == {"code": MARK}
-    assert pointers({"title": CODE}, schema, said) == {"title": MARK}
-    assert pointers(args, schema, "hello") == pointers(args, schema, "") == {}
-    written = {**args, "code": MARK, "language": MARK}
-    assert resolved(written, schema, said) == {**args, "language": MARK}
-    assert resolved({"code": MARK}, schema, "what does \u2026 mean?") == {"code": MARK}
+    assert pointers(args, schema, CODE) == {"code": MARK, "language": MARK}
+    assert pointers({"title": CODE}, schema, CODE) == {"title": MARK}
+    assert pointers(args, schema, None) == {}
+    assert resolved({**args, "code": MARK, "language": MARK}, schema, CODE) == args
+    long = 20 * CODE
+    assert resolved({"code": MARK, "language": MARK}, schema, long) == {"code": long, "language": MARK}
+    assert target(["hello", f"explain this: {CODE}"]) == CODE
+    assert target([f"explain this: {CODE}", "hello"]) is target([]) is None
+    assert target(["what does \u2026 mean?", f"explain this: {CODE}"]) is None  # the mark means something else here
+
+
+@pytest.mark.parametrize(
+    ("field", "takes_it"),
+    [
+        ({"type": ["string", "null"]}, True),
+        ({"anyOf": [{"type": "string", "minLength": 2}, {"type": "null"}]}, True),
+        ({"type": "string", "maxLength": 20}, False),
+        ({"type": "string", "pattern": "^x"}, False),
+        ({"enum": ["a", "b"]}, False),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, False),
+        ({"type": "array", "items": {"type": "string"}}, False),
+        ({}, False),
+    ],
+)
+def test_what_takes_any_text(field: dict[str, Any], takes_it: bool) -> None:
+    assert takes_string(field, {"properties": {"x": field}}, CODE) == takes_it
 
 
 def test_written_and_read_back() -> None:
     turns = [Turn("user", f"explain this: {CODE}")]
-    line = call_lines([TOOL], [("explain", {"code": CODE, "title": "a\u2028b"})], turns)
+    line = call_lines([TOOL], [("explain", {"code": CODE, "title": "a\u2028b"})], turns, True)
     assert line.startswith(f'explain {{"code":"{MARK}","title":')
     tool = compile_tool(TOOL)
     request = Request(turns, "", [tool], "auto", max_calls=1, limit=1, stops=(), replies=False)
@@ -79,19 +124,22 @@ def test_no_mark_where_nothing_is_quoted() -> None:
     vocabulary = ChatArtwright().engine.vocabulary
     for marks in (True, False):
         written = Arguments(compile_tool(TOOL), vocabulary, 99, marks)
-        written._consume(vocabulary.lib.tokenize_str(' {"code":"x'))
+        written._consume(vocabulary.lib.tokenize_str(' {"code":"'))
         assert bool((written.allowed() & vocabulary.mark).any()) == marks
+        written._consume(vocabulary.lib.tokenize_str("x"))
+        assert (written.allowed() & vocabulary.mark).any()  # within a text it is a character like any other
 
 
 def test_what_is_taught_comes_back() -> None:
     maker, pointed = Maker(3), 0
-    for index in range(60):
+    for index in range(90):
         group = maker.group(index, 8)
-        schemas = {tool["name"]: tool["parameters"] for tool in group.tools}
+        tools = {tool["name"]: compile_tool(tool) for tool in group.tools}
         for example in group.examples:
-            *_, said = [turn.text for turn in example.turns if turn.role == "user"]
-            for name, args in example.calls:
-                marks = pointers(args, schemas[name], said)
-                pointed += len(marks)
-                assert resolved({**args, **marks}, schemas[name], said) == args
-    assert pointed > 5
+            request = Request(example.turns, "", list(tools.values()), "auto", 9, 1, (), replies=False)
+            lines = answer_text(group.tools, example).split("\n") if example.calls else []
+            for line, (name, args) in zip(lines, example.calls, strict=True):
+                given = tools[name].given(line.removeprefix(name))
+                assert json.loads(_resolved(Call(name, given, 1.0), request).arguments) == args
+                pointed += f'"{MARK}"' in line
+    assert pointed > 10

@@ -81,12 +81,8 @@ class LookupRequest:
 
 @cache
 def lookups() -> tuple[Lookup, ...]:
-    """All of them, no name twice."""
-    made: dict[str, Lookup] = {}
-    for _, head, lines in grammar.tables("lookups"):
-        lookup = _lookup(head, lines)
-        made.setdefault(lookup.schema["name"], lookup)
-    return tuple(made.values())
+    """All of them, in the order of their files' names."""
+    return tuple(_lookup(head, lines) for _, head, lines in grammar.tables("lookups"))
 
 
 def _lookup(head: str, lines: list[str]) -> Lookup:
@@ -132,9 +128,10 @@ def lookup_list(rng: Random, split: str) -> list[ShownTool]:
 
 
 def unseen_lookup(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
-    """One that none of `tools` has a word of its name in common with."""
+    """One that is not among `tools`, if possible with no word of their names in its own."""
+    here = {tool.shown["name"] for tool in tools}
     taken = {word for tool in tools if tool.lookup for word in _words(tool.lookup)}
-    pool = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
+    pool = [lookup for lookup in lookups() if lookup.dev == (split == "dev") and lookup.schema["name"] not in here]
     return _show(rng.choice([lookup for lookup in pool if not taken & _words(lookup)] or pool))
 
 

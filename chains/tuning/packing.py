@@ -47,7 +47,7 @@ def answer_text(tools: Sequence[dict[str, Any]], example: Example) -> str:
     """What the assistant writes and the loss covers: the calls, one a line, or the decision not to call and, where
     it is taught, the reply.
     """
-    return call_lines(tools, example.calls, example.turns) or f"{NO_TOOL}\n{example.reply}"
+    return call_lines(tools, example.calls, example.turns, pointing=True) or f"{NO_TOOL}\n{example.reply}"
 
 
 def encode_prefix(tokenizer: Any, tools: Sequence[dict[str, Any]]) -> list[int]:

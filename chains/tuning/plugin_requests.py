@@ -43,6 +43,7 @@ _AMOUNTS: list[tuple[re.Pattern[str], dict[int, tuple[str, ...]]]] = [
         {2: ("a couple of", "a pair of"), 6: ("half a dozen",), 12: ("a dozen", "one dozen"), 24: ("two dozen",)},
     ),
 ]  # words for amounts of a unit, or of whatever stands in the plural
+_DETERMINED = re.compile(r"\b(every|each|next|last|past|the|first|within) \*")  # no article may follow
 _SYMBOL = re.compile(r"[$€£]\*|\*\s?[%°]|\*x")
 
 
@@ -156,7 +157,7 @@ class PluginRequest:
         fitting = []
         for way in arg.ways:
             for pattern, amounts in _AMOUNTS:
-                if not pattern.search(way):
+                if not pattern.search(way) or _DETERMINED.search(way):
                     continue
                 fitting += [
                     (amount, pattern.sub(said, way, count=1))
