@@ -94,7 +94,7 @@ def call_lines(
     by_name = {tool["name"]: tool for tool in tools}
     said = [turn.text for turn in turns if turn.role == "user"]
     text = target(said) if pointing else None
-    as_shown = [shown(text) for text in said]
+    as_shown = [shown(message) for message in said]
     lines = []
     for name, args in calls:
         tool = by_name.get(name) or {"parameters": {"additionalProperties": True}}  # no longer listed

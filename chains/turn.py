@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from chains import prompting
@@ -49,10 +50,10 @@ class Request:
         named = [tool for tool in self.tools if tool.name == self.choice]
         return named or ([] if self.choice == "none" else list(self.tools))
 
-    @property
-    def said(self) -> list[str]:
-        """What the person said, oldest first."""
-        return [turn.text for turn in self.turns if turn.role == "user"]
+    @cached_property
+    def target(self) -> str | None:
+        """What the person pasted, which arguments may point at."""
+        return target(turn.text for turn in self.turns if turn.role == "user")
 
 
 def take(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[Decision | Call | str]:
@@ -105,14 +106,13 @@ def _marked(request: Request) -> set[str]:
     """The tools in whose calls the mark for quoted text can mean something."""
     if MARK in request.system or any(MARK in turn.text for turn in request.turns):
         return {tool.name for tool in request.offered}
-    text = target(request.said)
-    return {tool.name for tool in request.offered if takes(tool.description["parameters"], text)}
+    return {tool.name for tool in request.offered if takes(tool.description["parameters"], request.target)}
 
 
 def _resolved(call: Call, request: Request) -> Call:
     """The call with the text that its arguments point at."""
     schema = next(tool.description["parameters"] for tool in request.tools if tool.name == call.name)
-    args = resolved(json.loads(call.arguments), schema, target(request.said))
+    args = resolved(json.loads(call.arguments), schema, request.target)
     return replace(call, arguments=json.dumps(args, ensure_ascii=False, separators=(",", ":")))
 
 

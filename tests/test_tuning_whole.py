@@ -9,11 +9,10 @@ import pytest
 from chains.schemas import TASKS
 from chains.tuning import grammar, whole
 from chains.tuning.grammar import reserved, sections
-from chains.tuning.toollists import pick_known, show
+from chains.tuning.toollists import PLAIN, pick_known, show
 from chains.tuning.writer import Writer
 
 FILES = ("whole.txt", "whole_follow.txt")
-PLAIN = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}
 
 
 def writer() -> Writer:

@@ -16,7 +16,7 @@ from typing import Any
 from chains.schemas import TASKS
 from chains.tuning import copied, grammar
 from chains.tuning.grammar import sections
-from chains.tuning.toollists import SERVED, ShownTool, pick_known, show
+from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _NOT_OBJECTS = ("", "fields", "raw", "facts", "jokes")
 # What one of these runs could pass for what another does.
@@ -163,7 +163,7 @@ def generic_list(rng: Random, split: str) -> list[ShownTool]:
         if tool.schema["name"] not in taken:
             taken.add(tool.schema["name"])
             tools.append(_show(tool))
-    style = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": "generate_image" in ours}
+    style = {**PLAIN, "pictures": "generate_image" in ours}
     known = pick_known(rng)
     tools += [show(task, known, style, rng) for task in ours]
     rng.shuffle(tools)

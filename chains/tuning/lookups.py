@@ -26,12 +26,11 @@ from typing import Any
 from chains.tuning import grammar
 from chains.tuning.answers import SLOT, Slots
 from chains.tuning.grammar import expand, verbatim
-from chains.tuning.toollists import SERVED, ShownTool, pick_known, show
+from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
 _TYPES = {"n": "number", "i": "integer"}
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too
-_STYLE = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def lookup_list(rng: Random, split: str) -> list[ShownTool]:
     tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), rng.choice([1, 2, 2, 3, 3, 4, 5, 6])))]
     if rng.random() < _WITH_OURS:
         known = pick_known(rng)
-        tools += [show(task, known, _STYLE, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
+        tools += [show(task, known, PLAIN, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
         rng.shuffle(tools)
     return tools
 

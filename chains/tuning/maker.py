@@ -24,7 +24,7 @@ from chains.tuning.invented import invented_tools
 from chains.tuning.lookups import lookup_list, unseen_lookup
 from chains.tuning.plugins import plugin_list, unseen_plugin
 from chains.tuning.several import several
-from chains.tuning.toollists import CLUSTERS, ShownTool, pick_known, pick_tools, show
+from chains.tuning.toollists import CLUSTERS, PLAIN, ShownTool, pick_known, pick_tools, show
 from chains.tuning.whole import whole
 from chains.tuning.writer import Example, Group, Writer
 
@@ -115,7 +115,7 @@ def unseen(writer: Writer) -> Example:
     tool = show(
         task,
         pick_known(writer.rng),
-        {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True},
+        PLAIN,
         writer.rng,
     )
     text, _, _ = writer.single(tool)
