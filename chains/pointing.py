@@ -22,26 +22,46 @@ SHORTEST = 16  # characters; less is copied well
 _INFO = re.compile(r"[\w+#.-]*[ \t]*\r?\n")  # what stands after a fence's opening: the language
 _TICKS = re.compile(r"(?<![\w`])`([^`\n]+)`(?![\w`])")
 _SENTENCE = re.compile(r"[A-Z][A-Za-z ,'\u2019-]*[.!?]")  # "Can you explain it?"
+_PROSE = re.compile(r"[A-Za-z][A-Za-z ,.!?'\u2019-]*")  # "what does this do?"
+_OPENING = re.compile(r"[A-Za-z][A-Za-z ,'\u2019-]*[?!.] +(?=\S)")  # "Lines in this? "
+_RULER = re.compile(r"^[ \t]*[-=*_~]{3,}[ \t]*\r?$", re.MULTILINE)
 _CODE = re.compile(r"[(){}\[\]=;<>_\\]")
 
 
 def pasted(text: str) -> str | None:
     """The stretch of a message that an argument may point at; None where there is none, a short one, or any doubt.
 
-    The first of these that is there: the only fence, the only code in backticks of a line, what follows the first
-    line's first colon, what follows the first line; code without a sentence that closes the message. Takes time in
-    proportion to the text's length.
+    The first of these that is there: the only fence, what stands between two rulers, the only code in backticks of a
+    line, code that the message begins with, up to its last line of words, code that follows the first line's first
+    sentence, what follows its first colon, what follows that line; code without a sentence that closes the message.
+    Takes time in proportion to the text's length.
     """
     if "```" in text:
         return _fenced(text)
+    if len(ruled := _RULER.split(text)) == 3:
+        return _whole(ruled[1])
     line, broken, rest = text.partition("\n")
     ticked = [] if broken else _TICKS.findall(text)
     if ticked:
         return _whole(ticked[0]) if len(ticked) == 1 else None
     head, colon, after = line.partition(":")
-    if colon and after[:1] in ("", " ", "\t", "\r"):
+    colon = colon if after[:1] in ("", " ", "\t", "\r") else ""
+    if broken and _CODE.search(head if colon else line) and (code := _before_words(text)):
+        return code
+    if (sentence := _OPENING.match(line)) and _CODE.search(line[sentence.end() :].split(maxsplit=1)[0]):
+        return _without_closing(text[sentence.end() :])
+    if colon:
         line, rest = head, after.lstrip(" \t") + broken + rest
     return _without_closing(rest) if re.search(r"\w", line) else None
+
+
+def _before_words(text: str) -> str | None:
+    """The code of a message that begins with code, if it ends with a line of words."""
+    block, _, last = text.rstrip().rpartition("\n")
+    apart = block.rstrip(" \t\r").endswith("\n")
+    if _PROSE.fullmatch(last) and len(last.split()) >= (2 if apart else 3):
+        return _whole(block)
+    return None
 
 
 def _fenced(text: str) -> str | None:

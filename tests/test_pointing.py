@@ -60,6 +60,13 @@ TOOL: dict[str, Any] = {
         ("at 10:30 the curtain rises and all is well", None),
         (f"```\n{CODE}\n``` and ```\n{CODE}\n```", None),  # which?
         ("draw a coat", None),
+        (f"{CODE}\n\nwhat does this do?", CODE),
+        ("if (a) {\n  go();\n}\nplease format it", "if (a) {\n  go();\n}"),
+        ("run this: a = (1)\nreturn x or y", "a = (1)\nreturn x or y"),
+        ("x = f(1)\ny = g(2)\nplease", None),
+        ('How many lines? {\n  "rooms": [1, 2', '{\n  "rooms": [1, 2'),
+        ("Good morning. Explain this: x = f(12) + g(2)", "x = f(12) + g(2)"),
+        (f"as comment, what is between the lines\n-----\n{CODE}\n-----\n", CODE),
     ],
 )
 def test_what_may_be_pointed_at(text: str, held: str | None) -> None:
@@ -74,6 +81,8 @@ def test_takes_little_time() -> None:
         "```" + "x " * 90_000,
         "do x:\nq" + "\n" * 200_000 + "A b.",
         "`a` " * 50_000,
+        "(\n---" * 50_000,
+        "word " * 40_000 + "? (x",
     ):
         pasted(text)
     assert time.perf_counter() - start < 5

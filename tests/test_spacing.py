@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from chains.grammar import Arguments, Vocabulary, compile_tool
+from chains.pointing import resolved, target
 from chains.prompting import Turn, call_lines, describe_tool
 from chains.spacing import spaced, unspaced
 from chains.tuning.maker import Maker
@@ -119,6 +120,7 @@ def test_all_that_is_taught_can_be_written_and_means_what_was_asked(vocabulary: 
         for example in group.examples:
             if not example.calls:
                 continue
+            said = target(turn.text for turn in example.turns if turn.role == "user")
             for (name, args), line in zip(example.calls, answer_text(group.tools, example).split("\n"), strict=True):
                 arguments = Arguments(tools[name], vocabulary, budget=768)
                 wanted = encode(line)[len(encode(name)) :]
@@ -128,8 +130,9 @@ def test_all_that_is_taught_can_be_written_and_means_what_was_asked(vocabulary: 
                     assert arguments.allowed()[token], line
                     written += arguments.accept(token)
                 assert written == wanted, line
-                given = json.loads(tools[name].given(arguments.text))
-                jsonschema.validate(given, tools[name].description["parameters"])
+                schema = tools[name].description["parameters"]
+                given = resolved(json.loads(tools[name].given(arguments.text)), schema, said)
+                jsonschema.validate(given, schema)
                 assert given == json.loads(json.dumps(args)), line
                 checked += 1
     assert checked > 100

@@ -92,7 +92,7 @@ def test_the_dev_split_has_tools_of_its_own() -> None:
 def test_the_parts_are_whole() -> None:
     assert len(domains()) >= 12
     for domain in domains():
-        assert len(domain.things) > 12 and len(domain.args) > 30, domain.name
+        assert len(domain.things) > 8 and len(domain.args) > 20, domain.name
         for thing in domain.things:
             assert thing.verbs and thing.nouns and thing.abouts and len(thing.frames) > 3, thing
             assert not any("{" in frame for frame in thing.frames)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chains.prompting import Turn
 from chains.schemas import TASKS
-from chains.tuning import copied
+from chains.tuning import copied, copied_code
 from chains.tuning.generic_requests import ASIDE
 from chains.tuning.grammar import plain, reserved, sections
 
@@ -149,6 +149,7 @@ class Slots:
         makers = {
             "t": copied.clock, "p": copied.person, "c": copied.place, "id": copied.ident, "w": copied.short,
             "s": copied.sentence, "d": lambda r: copied.iso_date(r)[1], "f": copied.file_path,
+            "code": copied_code.code_block, "line": copied_code.code_line,
         }  # fmt: skip
         made = str(makers[kind](rng))
         return made.replace("\\", "/") if kind == "f" else made

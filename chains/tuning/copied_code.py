@@ -87,6 +87,14 @@ def code_line(rng: Random) -> str:
             return text
 
 
+def code_block(rng: Random) -> str:
+    """Code that a fence can stand around."""
+    while True:
+        text = code_text(rng)
+        if "`" not in text:
+            return text
+
+
 def _name(rng: Random) -> str:
     return rng.choice(_NAMES) + (str(rng.randint(1, 9)) if rng.random() < 0.12 else "")
 

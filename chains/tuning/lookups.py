@@ -10,8 +10,9 @@ only be read in the question. `phrases/lookups/` has them so:
     > how late is low water in <c>
     = {"low":"<t>","high":"<t2>"} => Low water is at <t>.
 
-A tool has a name, a description and arguments ("!": required) whose values are the slots of `answers.txt`. Lines with
-">" ask for one fact, those with "=" after them are what the tool may answer and what is said then.
+A tool has a name, a description and arguments ("!": required) whose values are the slots of `answers.txt`, <line> for
+code on one line and <code> for up to a dozen. Lines with ">" ask for one fact, those with "=" after them are what the
+tool may answer and what is said then; "\\n" is a line break. The tools of one file are near one another.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
 _TYPES = {"n": "number", "i": "integer"}
+_OF_ONE_FILE = 0.5  # of the lists have the tools of one file
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too
 
 
@@ -48,6 +50,7 @@ class Lookup:
     schema: dict[str, Any]
     slots: dict[str, str]
     blocks: tuple[Block, ...]
+    file: str
     dev: bool
 
 
@@ -60,7 +63,7 @@ class LookupRequest:
         self.rng = rng
         self._block = rng.choice(lookup.blocks)
         self._slots = Slots(rng, {})
-        ask = expand(rng.choice(self._block.asks), rng, lambda slot: slot)
+        ask = expand(rng.choice(self._block.asks).replace("\\n", "\n"), rng, lambda slot: slot)
         self.is_question = ask.endswith("?")
         self.text = SLOT.sub(lambda found: verbatim(self._slots.fill(found[0])), ask.removesuffix("?"))
         said = {found[0] for found in SLOT.finditer(ask)}
@@ -81,10 +84,10 @@ class LookupRequest:
 @cache
 def lookups() -> tuple[Lookup, ...]:
     """All of them, in the order of their files' names."""
-    return tuple(_lookup(head, lines) for _, head, lines in grammar.tables("lookups"))
+    return tuple(_lookup(file, head, lines) for file, head, lines in grammar.tables("lookups"))
 
 
-def _lookup(head: str, lines: list[str]) -> Lookup:
+def _lookup(file: str, head: str, lines: list[str]) -> Lookup:
     name, about, said = (part.strip() for part in f"{head} ".split("|"))
     properties: dict[str, Any] = {}
     required, slots = [], {}
@@ -112,12 +115,15 @@ def _lookup(head: str, lines: list[str]) -> Lookup:
             result, reply = line.removeprefix("= ").split(" => ")
             blocks[-1][1].append((result, reply))
     asked = tuple(Block(tuple(asks), tuple(answers)) for asks, answers in blocks if answers)
-    return Lookup(schema, slots, asked, grammar.reserved(head))
+    return Lookup(schema, slots, asked, file, grammar.reserved(head))
 
 
 def lookup_list(rng: Random, split: str) -> list[ShownTool]:
     """The tools of one group: a few of them, now and then among the app's own."""
     here = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
+    if rng.random() < _OF_ONE_FILE:
+        file = rng.choice(sorted({lookup.file for lookup in here}))
+        here = [lookup for lookup in here if lookup.file == file]
     tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), rng.choice([1, 2, 2, 3, 3, 4, 5, 6])))]
     if rng.random() < _WITH_OURS:
         known = pick_known(rng)

@@ -136,14 +136,14 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC, LOOKUPS = 0.36, 0.19, 0.06  # shares of the groups whose list holds tools of that kind
+PLUGINS, GENERIC, LOOKUPS = 0.32, 0.17, 0.18  # shares of the groups whose list holds tools of that kind
 _LISTS = (
     (plugin_list, PLUGINS),
     (generic_list, PLUGINS + GENERIC),
     (lookup_list, PLUGINS + GENERIC + LOOKUPS),
     (_picked, 1.0),
 )
-_WHOLE = 0.3  # of the requests for one task, where the list has the app's own tools
+_WHOLE = 0.45  # of the requests for one task, where the list has the app's own tools
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
 GENERIC_SHARES = {
@@ -155,7 +155,7 @@ GENERIC_SHARES = {
     "after": 2,
     "answer": 9,
 }
-LOOKUP_SHARES = {"tool": 30, "talk": 6, "unseen": 8, "answer": 56}
+LOOKUP_SHARES = {"tool": 38, "talk": 6, "unseen": 8, "answer": 48}
 
 
 def _clean(turn: Turn) -> Turn:

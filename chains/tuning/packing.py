@@ -95,10 +95,12 @@ def make_pack(tokenizer: Any, group: Group, max_tokens: int) -> Pack:
 
 
 def attention_chunks(pack: Pack) -> list[tuple[int, int, Tensor]]:
-    """(start, end, mask) of each stretch of requests; mask (end-start, prefix+end-start) bool, true where seen."""
+    """(start, end, hidden) of the prefix and of each stretch of requests; hidden (end-start, end-start) bool, true
+    where a token does not see another of the stretch.
+    """
     owner, prefix = pack.owner, pack.prefix
     starts = [prefix, *(i for i in range(prefix + 1, len(owner)) if owner[i] != owner[i - 1]), len(owner)]
-    bounds = [prefix]
+    bounds = [0, prefix]
     for start, following in pairwise(starts):
         if following - bounds[-1] > _CHUNK and start > bounds[-1]:
             bounds.append(start)
@@ -106,8 +108,7 @@ def attention_chunks(pack: Pack) -> list[tuple[int, int, Tensor]]:
     chunks = []
     for start, end in pairwise(bounds):
         mine = owner[start:end]
-        within = (mine[:, None] == mine[None, :]).tril()
-        chunks.append((start, end, torch.cat([within.new_ones(end - start, prefix), within], dim=1)))
+        chunks.append((start, end, ~(mine[:, None] == mine[None, :]).tril()))
     return chunks
 
 
@@ -118,25 +119,67 @@ def packed_attention(
 
     query (1, H, L, D), key and value (1, G, L, D) with H a multiple of G; the answer is (1, L, H, D).
     """
-    chunks: list[tuple[int, int, Tensor]] = kwargs["pack_chunks"]
-    prefix = chunks[0][0]
-    groups, width = key.shape[1], key.shape[3]
+    groups = key.shape[1]
     query = (query * scaling).view(groups, -1, *query.shape[2:])  # (G, H/G, L, D)
-    key, value = key[0], value[0]  # (G, L, D)
+    out: Tensor = _Attention.apply(query, key[0], value[0], kwargs["pack_chunks"])  # type: ignore[no-untyped-call]
+    return out.flatten(0, 1).transpose(0, 1)[None], None
 
-    def attend(start: int, end: int, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        mine = query[:, :, start:end].reshape(groups, -1, width)  # the heads of a group share its keys: one product
-        scores = (mine @ keys.transpose(1, 2)).view(groups, -1, *mask.shape)
-        seen = scores.masked_fill(~mask, float("-inf")).softmax(-1).view(groups, -1, mask.shape[1])
-        return (seen @ values).view(1, -1, end - start, width)  # (1, H, chunk, D)
 
-    causal = torch.ones(prefix, prefix, dtype=torch.bool, device=key.device).tril()
-    shared_key, shared_value = key[:, :prefix], value[:, :prefix]
-    out = [attend(0, prefix, shared_key, shared_value, causal)]
-    for start, end, mask in chunks:
-        keys = torch.cat([shared_key, key[:, start:end]], dim=1)  # (G, prefix + chunk, D)
-        out.append(attend(start, end, keys, torch.cat([shared_value, value[:, start:end]], dim=1), mask))
-    return torch.cat(out, dim=2).transpose(1, 2), None
+class _Attention(torch.autograd.Function):
+    """Attention of the prefix, then of each chunk of requests over the prefix and itself.
+
+    query (G, R, L, D) scaled, key and value (G, L, D); the R heads of a group share its keys, so their rows form one
+    product. The gradients are written out, since those of slices would fill a tensor of full length for every chunk.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, chunks: list[tuple[int, int, Tensor]]) -> Tensor:
+        out = torch.empty_like(query)
+        seen = []
+        for start, end, hidden in chunks:
+            mine = _rows(query, start, end)  # (G, R chunk, D)
+            scores = mine @ _seen(key, chunks, start, end).transpose(1, 2)
+            by_token = scores.view(len(key), -1, end - start, scores.shape[-1])
+            by_token[..., -(end - start) :].masked_fill_(hidden, float("-inf"))
+            weights = scores.softmax(-1)  # (G, R chunk, prefix + chunk)
+            out[:, :, start:end] = (weights @ _seen(value, chunks, start, end)).view(
+                *query.shape[:2], -1, query.shape[3]
+            )
+            seen.append(weights)
+        ctx.save_for_backward(query, key, value, *seen)
+        ctx.chunks = chunks
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, *seen = ctx.saved_tensors
+        chunks, prefix = ctx.chunks, ctx.chunks[0][1]
+        d_query, d_key, d_value = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        shared = [torch.zeros(len(key), prefix, key.shape[2], device=key.device) for _ in range(2)]
+        for (start, end, _), weights in zip(chunks, seen, strict=True):
+            mine, slope = _rows(query, start, end), _rows(outer, start, end)
+            keys, values = (_seen(part, chunks, start, end) for part in (key, value))
+            d_scores = torch._softmax_backward_data(slope @ values.transpose(1, 2), weights, -1, weights.dtype)
+            d_query[:, :, start:end] = (d_scores @ keys).view(*query.shape[:2], -1, query.shape[3])
+            for whole, common, part in (
+                (d_key, shared[0], d_scores.transpose(1, 2) @ mine),
+                (d_value, shared[1], weights.transpose(1, 2) @ slope),
+            ):  # part (G, prefix + chunk, D)
+                common += part[:, :prefix]
+                whole[:, start:end] = part[:, -(end - start) :]
+        d_key[:, :prefix], d_value[:, :prefix] = shared
+        return d_query, d_key, d_value, None
+
+
+def _rows(heads: Tensor, start: int, end: int) -> Tensor:
+    """(G, R, L, D) to (G, R chunk, D)."""
+    return heads[:, :, start:end].reshape(len(heads), -1, heads.shape[3])
+
+
+def _seen(part: Tensor, chunks: list[tuple[int, int, Tensor]], start: int, end: int) -> Tensor:
+    """What a chunk attends to of keys or values (G, L, D): the prefix and itself."""
+    prefix = chunks[0][1]
+    return part[:, :end] if start in (0, prefix) else torch.cat([part[:, :prefix], part[:, start:end]], dim=1)
 
 
 def use_packed_attention(model: Any) -> None:
@@ -172,7 +215,7 @@ class _LeanForward:
         down = layer.lora_A[name].weight.to(x.dtype)  # (rank, in)
         up = (layer.lora_B[name].weight * layer.scaling[name]).to(x.dtype)  # (out, rank)
         flat = x.reshape(-1, x.shape[-1])
-        out = torch.addmm(linear(flat, base.weight, base.bias), linear(flat, down), up.T)
+        out = linear(flat, base.weight, base.bias).addmm_(linear(flat, down), up.T)
         return out.view(*x.shape[:-1], -1)
 
 
@@ -210,12 +253,12 @@ class _OutputLoss(torch.autograd.Function):
         for start in range(0, len(targets), _ROWS):
             rows = slice(start, start + _ROWS)
             logits = linear(states[rows], weight).float()  # (rows, V)
-            log_p = logits - logits.logsumexp(-1, keepdim=True)
+            whole = logits.logsumexp(-1, keepdim=True)
             mine = targets[rows, None]
-            total -= log_p.gather(1, mine).sum()
-            slope = log_p.exp_()
+            total += (whole - logits.gather(1, mine)).sum()
+            slope = logits.sub_(whole).exp_()
             slope.scatter_add_(1, mine, slope.new_full(mine.shape, -1.0))
-            gradient[rows] = (slope / len(targets)).to(weight.dtype) @ weight
+            gradient[rows] = slope.to(weight.dtype) @ weight / len(targets)
         ctx.save_for_backward(gradient)
         return total / len(targets)
 

@@ -36,7 +36,7 @@ class Recipe:
     clip: float = 1.0  # gradient norm
     pack_tokens: int = 2000  # longest training sequence
     checkpoint_minutes: float = 2.0
-    start: str = ""  # folder of the run whose weights this one starts from; empty: from none
+    start: str = ""  # folder of the adapter whose weights this one starts from; empty: from none
     dev_groups: int = 8
 
 
@@ -213,21 +213,22 @@ class Trainer:
                         key: stored.get_tensor(f"{key}.{name}").to(p.device if key != "step" else "cpu") for key in keys
                     }
 
-    def load_weights(self, run: Path) -> None:
-        """Starts from the weights of another run's checkpoint. Raises ValueError if there is none."""
+    def load_weights(self, adapter: Path) -> None:
+        """Starts from the weights of another run, a folder with its adapter. Raises ValueError if there is none."""
         import torch
-        from safetensors import safe_open
+        from safetensors.torch import load_file
 
         from chains.weights import SOURCE_FILE
 
-        file = run / "checkpoint" / "state.safetensors"
+        file = adapter / "adapter_model.safetensors"
         if not file.is_file():
-            raise ValueError(f"there is no checkpoint in {file.parent}; name the folder of a run")
-        with safe_open(file, "pt") as stored, torch.no_grad():
+            raise ValueError(f"there is no adapter in {adapter}; name the folder that a run was given as --out")
+        tensors = load_file(file)
+        with torch.no_grad():
             for name, p in self.trained.items():
-                p.copy_(stored.get_tensor(f"weight.{name}"))
-        if (run / SOURCE_FILE).is_file():
-            note = json.loads((run / SOURCE_FILE).read_text())
+                p.copy_(tensors[name.replace(".default.", ".")])
+        if (adapter / SOURCE_FILE).is_file():
+            note = json.loads((adapter / SOURCE_FILE).read_text())
             self.earlier = [*note.get("earlier", []), {key: note[key] for key in _RUN if key in note}]
 
     def save_adapter(self, figures: dict[str, Any]) -> None:
@@ -284,9 +285,13 @@ def _card(note: dict[str, Any]) -> str:
     recipe = note["recipe"]
     command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
     command += f" --lr {recipe['learning_rate']:g} --pack-tokens {recipe['pack_tokens']} --out DIR"
-    command += " --start RUN" if recipe.get("start") else ""
+    command += " --start ADAPTER" if recipe.get("start") else ""
     before = sum(run["examples"] for run in note.get("earlier", ()))
-    earlier = f"\nRUN is a run of the same command before, on {before:,} examples of earlier phrases." if before else ""
+    earlier = (
+        f"\nADAPTER is what the same command made before, from {before:,} examples of earlier phrases."
+        if before
+        else ""
+    )
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -336,7 +341,7 @@ def main(arguments: list[str] | None = None) -> None:
     train.add_argument("--pack-tokens", type=int, default=Recipe.pack_tokens, help="longest training sequence")
     train.add_argument("--base", type=Path, help="folder of another base model")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    train.add_argument("--start", type=Path, help="folder of a run to take the first weights from")
+    train.add_argument("--start", type=Path, help="folder of an adapter to take the first weights from")
     args = parser.parse_args(arguments)
     if args.command == "make":
         _print_examples(args.count, args.seed, args.split, args.json)

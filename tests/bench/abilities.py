@@ -1,6 +1,6 @@
 """What LangChain's conformance suites do not see: copying, refraining, using a result, stopping; >= 100 cases each.
 
-    python tests/bench/abilities.py [--kind KIND]... [--sample N] [--llm SPEC] [--json] [--errors]
+    python tests/bench/abilities.py [--dev] [--kind KIND]... [--sample N] [--llm SPEC] [--json] [--errors]
 
     numbers   a number, negative and decimal ones too, reaches the right argument of the right tool unchanged
     names     so does a name, in any of a dozen scripts
@@ -10,7 +10,8 @@
     stop      text ends before the stop sequence and is otherwise what it would have been, streamed or not
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
-together from abilities.json: sentences, tools and values that the tuning of the LLM has not seen.
+together from abilities.json: sentences, tools and values that the tuning of the LLM has not seen. `--dev` takes those
+of abilities_dev.json (code and replies only), on which decisions are made while the LLM is tuned.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ DRAWS = 5  # numbers drawn for each sentence
 OFFERED = 5  # tools bound in a case
 CODE_CASES = 110
 STOP_TOKENS = 16
+DEV_KINDS = ("code", "replies")
+Material = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,16 @@ class Case:
 
 
 @cache
-def material() -> dict[str, Any]:
+def material(dev: bool = False) -> dict[str, Any]:
     """The sentences, tools and values."""
-    found: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    file = Path(__file__).with_name("abilities_dev.json" if dev else "abilities.json")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
-def offered(seed: str, *wanted: str) -> tuple[Mapping[str, Any], ...]:
+def offered(given: Material, seed: str, *wanted: str) -> tuple[Mapping[str, Any], ...]:
     """The tools `wanted`, and others up to OFFERED, in any order."""
-    rng, tools = random.Random(seed), material()["tools"]
+    rng, tools = random.Random(seed), given["tools"]
     own = [tool for tool in tools if tool["name"] in wanted]
     others = rng.sample([tool for tool in tools if tool["name"] not in wanted], OFFERED - len(own))
     return tuple(rng.sample([*own, *others], OFFERED))
@@ -79,65 +83,65 @@ def drawn(rng: random.Random) -> dict[str, float]:
     return values | {"n": rng.randint(0, 6)}
 
 
-def numbers() -> list[Case]:
+def numbers(given: Material) -> list[Case]:
     cases = []
     for draw in range(DRAWS):
-        for i, frame in enumerate(material()["numbers"]):
+        for i, frame in enumerate(given["numbers"]):
             seed = f"numbers {draw} {i}"
             values = drawn(random.Random(seed))
             prompt = frame["text"].format(**values)
             args = {name: values[letter] for name, letter in frame["args"].items()}
-            tools = offered(seed, frame["tool"])
+            tools = offered(given, seed, frame["tool"])
             cases.append(Case("numbers", (HumanMessage(prompt),), tools, frame["tool"], args))
     return cases
 
 
 def copied(
-    kind: str, values: Sequence[tuple[str, str]], frames: Mapping[str, Sequence[Mapping[str, str]]]
+    given: Material, kind: str, values: Sequence[tuple[str, str]], frames: Mapping[str, Sequence[Mapping[str, str]]]
 ) -> list[Case]:
     """A case for each (group, value), in turn in each of the group's sentences."""
     cases = []
     for i, (group, value) in enumerate(values):
         frame = frames[group][i % len(frames[group])]
         prompt = frame["text"].replace("{v}", value)
-        tools = offered(f"{kind} {i}", frame["tool"])
+        tools = offered(given, f"{kind} {i}", frame["tool"])
         cases.append(Case(kind, (HumanMessage(prompt),), tools, frame["tool"], {frame["argument"]: value}))
     return cases
 
 
-def names() -> list[Case]:
-    part = material()["names"]
+def names(given: Material) -> list[Case]:
+    part = given["names"]
     values = [(script, name) for script, group in part["values"].items() for name in group]
-    return copied("names", values, dict.fromkeys(part["values"], part["frames"]))
+    return copied(given, "names", values, dict.fromkeys(part["values"], part["frames"]))
 
 
-def code() -> list[Case]:
-    part = material()["code"]
+def code(given: Material) -> list[Case]:
+    part = given["code"]
     values = [(language, text) for language, group in part["values"].items() for text in group]
-    return copied("code", [*values, *values[: max(0, CODE_CASES - len(values))]], part["frames"])
+    return copied(given, "code", [*values, *values[: max(0, CODE_CASES - len(values))]], part["frames"])
 
 
-def talk() -> list[Case]:
-    return [Case("talk", (HumanMessage(text),), offered(f"talk {text}")) for text in material()["talk"]]
+def talk(given: Material) -> list[Case]:
+    return [Case("talk", (HumanMessage(text),), offered(given, f"talk {text}")) for text in given["talk"]]
 
 
-def replies() -> list[Case]:
+def replies(given: Material) -> list[Case]:
     cases = []
-    for i, part in enumerate(material()["replies"]):
+    for i, part in enumerate(given["replies"]):
         call = {"name": part["call"]["name"], "args": part["call"]["args"], "id": "1", "type": "tool_call"}
         messages = (
             HumanMessage(part["prompt"]),
             AIMessage("", tool_calls=[call]),
             ToolMessage(part["result"], tool_call_id="1", name=call["name"]),
         )
-        cases.append(Case("replies", messages, offered(f"replies {i}", call["name"]), fact=part["fact"]))
+        cases.append(Case("replies", messages, offered(given, f"replies {i}", call["name"]), fact=part["fact"]))
     return cases
 
 
-def stop() -> list[Case]:
+def stop(given: Material) -> list[Case]:
     """Plain questions, and results of tools to reply to."""
-    asked = [Case("stop", (HumanMessage(text),)) for text in material()["questions"]]
-    told = [Case("stop", case.messages, case.tools) for case in replies()[:: 104 // len(asked)]]
+    asked = [Case("stop", (HumanMessage(text),)) for text in given["questions"]]
+    told = [Case("stop", case.messages, case.tools) for case in replies(given)[:: 104 // len(asked)]]
     return [*asked, *told[: len(asked)]]
 
 
@@ -188,14 +192,15 @@ def _stop_flaw(llm: ChatArtwright, case: Case) -> str | None:
     return None if said == streamed == wanted else f"{whole!r} with {stops}: {said!r}, streamed {streamed!r}"
 
 
-def sample(kind: str, count: int | None = None) -> list[Case]:
+def sample(kind: str, count: int | None = None, dev: bool = False) -> list[Case]:
     """The cases of a kind, or `count` of them, always the same."""
-    cases = KINDS[kind]()
+    cases = KINDS[kind](material(dev))
     return cases if count is None else random.Random(kind).sample(cases, min(count, len(cases)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dev", action="store_true", help="the development cases")
     parser.add_argument("--kind", action="append", choices=[*KINDS], help="default: all")
     parser.add_argument("--sample", type=int, metavar="N", help="of each kind")
     parser.add_argument("--llm", default="embedded")
@@ -205,8 +210,8 @@ def main() -> None:
 
     llm = ChatArtwright(model=options.llm)
     shares = {}
-    for kind in dict.fromkeys(options.kind or KINDS):
-        cases = sample(kind, options.sample)
+    for kind in dict.fromkeys(options.kind or (DEV_KINDS if options.dev else KINDS)):
+        cases = sample(kind, options.sample, options.dev)
         flaws = []
         for i, case in enumerate(cases):
             found = flaw(llm, case)
