@@ -1,9 +1,9 @@
 """Long text that a call takes over as it stands: the model points at it instead of copying it.
 
-Code in a fence, or what follows the line break or colon at which a request ends, is copied by a small model nearly
-right, which is wrong. So a string argument that equals it is written as the mark alone, and the text itself comes
-from the message: exact however long, and one token instead of hundreds (pointer networks, Vinyals et al. 2015, with
-one place to point at). Which place that is follows from the message (`pasted`).
+Code in a fence, or pasted before or after the request, is copied by a small model nearly right, which is wrong. So a
+string argument that equals it is written as the mark alone, and the text itself comes from the message: exact however
+long, and one token instead of hundreds (pointer networks, Vinyals et al. 2015, with one place to point at). Which place
+that is follows from the message (`pasted`).
 
 The mark is the one with which the agent shows text that it has set aside (`chains.quoting`). Where a conversation holds
 it already it means that text, and nothing is pointed at.
@@ -21,47 +21,92 @@ from chains.spacing import takes_string
 SHORTEST = 16  # characters; less is copied well
 _INFO = re.compile(r"[\w+#.-]*[ \t]*\r?\n")  # what stands after a fence's opening: the language
 _TICKS = re.compile(r"(?<![\w`])`([^`\n]+)`(?![\w`])")
-_SENTENCE = re.compile(r"[A-Z][A-Za-z ,'\u2019-]*[.!?]")  # "Can you explain it?"
-_PROSE = re.compile(r"[A-Za-z][A-Za-z ,.!?'\u2019-]*")  # "what does this do?"
+_RULER = re.compile(r"^([-=*_~]{3,})[ \t]*\r?$", re.MULTILINE)
+_GAP = re.compile(r"\n[ \t\r]*\n")
+_CODE = re.compile(r"[{}\[\]=\\|]|\w\((?!s\))|;[ \t\r]*$|</?[A-Za-z!]|\$[A-Za-z({]", re.MULTILINE)  # what prose lacks
+_WORDS = re.compile(r"[(^]? ?[A-Za-z][A-Za-z0-9 ,.!?&'\u2019()\u00a3\u20ac-]*")
+_ADDRESS = re.compile(  # words of somebody who asks
+    r"\b(?:an|the|it|it's|this|that|these|them|me|my|I'm|I'd|we|our|you|your|what|how|why|who|where|which|please|pls|"
+    r"thanks|cheers|does|did|could|would|should|into|about|here)\b",
+    re.IGNORECASE,
+)
+_THANKS = re.compile(r"(?:thanks|thank you|please|pls|cheers|ta|thx)[ .!]*", re.IGNORECASE)
 _OPENING = re.compile(r"[A-Za-z][A-Za-z ,'\u2019-]*[?!.] +(?=\S)")  # "Lines in this? "
-_RULER = re.compile(r"^[ \t]*[-=*_~]{3,}[ \t]*\r?$", re.MULTILINE)
-_CODE = re.compile(r"[(){}\[\]=;<>_\\]")
+_SENTENCE = re.compile(r"[A-Z][A-Za-z ,'\u2019-]*[.!?]")  # "Can you explain it?"
 
 
 def pasted(text: str) -> str | None:
     """The stretch of a message that an argument may point at; None where there is none, a short one, or any doubt.
 
-    The first of these that is there: the only fence, what stands between two rulers, the only code in backticks of a
-    line, code that the message begins with, up to its last line of words, code that follows the first line's first
-    sentence, what follows its first colon, what follows that line; code without a sentence that closes the message.
-    Takes time in proportion to the text's length.
+    The first of these that is there: the only fence, the only code in backticks of a line, what stands between two
+    rulers, what follows the words that the message begins with (up to the first colon, to the end of the first line,
+    or a question that code follows on the same line). Code may also begin the message. Words that close the message
+    are no part of code; of prose they may be, so there is a doubt. Takes time in proportion to the text's length.
     """
     if "```" in text:
         return _fenced(text)
-    if len(ruled := _RULER.split(text)) == 3:
-        return _whole(ruled[1])
     line, broken, rest = text.partition("\n")
     ticked = [] if broken else _TICKS.findall(text)
     if ticked:
         return _whole(ticked[0]) if len(ticked) == 1 else None
-    head, colon, after = line.partition(":")
-    colon = colon if after[:1] in ("", " ", "\t", "\r") else ""
-    if broken and _CODE.search(head if colon else line) and (code := _before_words(text)):
-        return code
+    if (ruled := _ruled(text)) is not None:
+        return _whole(ruled)
+    if not re.search(r"\w", line):
+        return None
     if (sentence := _OPENING.match(line)) and _CODE.search(line[sentence.end() :].split(maxsplit=1)[0]):
-        return _without_closing(text[sentence.end() :])
-    if colon:
-        line, rest = head, after.lstrip(" \t") + broken + rest
-    return _without_closing(rest) if re.search(r"\w", line) else None
+        return None if _ADDRESS.search(line[sentence.end() :]) else _without_closing(text[sentence.end() :])
+    head, colon, after = line.partition(":")
+    if colon and after[:1] in ("", " ", "\t", "\r") and not _is_code(head) and not _is_key(line, rest):
+        words = after.strip()  # "Quick one: explain this:"
+        return _without_closing(
+            rest if words[-1:] == ":" and not _is_code(words) else after.lstrip(" \t") + broken + rest
+        )
+    block = _unclosed(text) if broken else None
+    if _is_code(line) or _is_key(line, rest):
+        return _whole(block) if block else None
+    if block and _CODE.search(block) and not _ADDRESS.search(line) and not re.match(r"[A-Z][a-z]|.*[?!:]\s*$", line):
+        return None  # "import os" or "tidy up"?
+    return _without_closing(rest)
 
 
-def _before_words(text: str) -> str | None:
-    """The code of a message that begins with code, if it ends with a line of words."""
-    block, _, last = text.rstrip().rpartition("\n")
-    apart = block.rstrip(" \t\r").endswith("\n")
-    if _PROSE.fullmatch(last) and len(last.split()) >= (2 if apart else 3):
-        return _whole(block)
-    return None
+def _is_code(line: str) -> bool:
+    return bool(_CODE.search(line)) or '"' in line
+
+
+def _is_key(line: str, rest: str) -> bool:
+    """Whether the first line opens an indented block: "services:" of a YAML file."""
+    return bool(re.fullmatch(r"[a-z]\w*:\s*", line)) and rest[:1] in (" ", "\t")
+
+
+def _is_said(line: str) -> bool:
+    """Whether a line is words to somebody and not code."""
+    line = line.rstrip()
+    if _THANKS.fullmatch(line):
+        return True
+    if not _WORDS.fullmatch(line) or _CODE.search(line):
+        return False
+    return len(re.findall(r"[A-Za-z'\u2019]{2,}", line)) > 2 and (line[-1] in ".!?" or bool(_ADDRESS.search(line)))
+
+
+def _unclosed(text: str) -> str | None:
+    """The text without the paragraph, or the line, of words that closes it; None where there is none."""
+    text = text.rstrip()
+    gap = next(reversed([found.span() for found in _GAP.finditer(text)]), None)
+    if gap and all(_is_said(line) for line in text[gap[1] :].split("\n")):
+        return text[: gap[0]]
+    block, broken, last = text.rpartition("\n")
+    return block if broken and _is_said(last) else None
+
+
+def _ruled(text: str) -> str | None:
+    """What stands between two like rulers, if little stands around them."""
+    found = list(_RULER.finditer(text))
+    if len(found) != 2 or found[0][1] != found[1][1]:
+        return None
+    before, after = text[: found[0].start()].strip(), text[found[1].end() :].strip()
+    if not before or before.count("\n") > 1 or not (not after or after[-1] == "?" or _THANKS.fullmatch(after)):
+        return None
+    return text[found[0].end() : found[1].start()]
 
 
 def _fenced(text: str) -> str | None:
@@ -74,10 +119,11 @@ def _fenced(text: str) -> str | None:
 
 def _without_closing(text: str) -> str | None:
     text = _trimmed(text)
-    block, broken, last = text.rpartition("\n")
-    if broken and _SENTENCE.fullmatch(last.strip()):
-        return _whole(block) if _CODE.search(block) else None  # of prose it may be the end
-    return _whole(text)
+    block = _unclosed(text)
+    if block and _CODE.search(block):
+        return _whole(block)
+    _, broken, last = text.rpartition("\n")
+    return None if broken and _SENTENCE.fullmatch(last.strip()) else _whole(text)  # whose is the last line?
 
 
 def _whole(text: str) -> str | None:

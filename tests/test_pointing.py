@@ -63,7 +63,24 @@ TOOL: dict[str, Any] = {
         (f"{CODE}\n\nwhat does this do?", CODE),
         ("if (a) {\n  go();\n}\nplease format it", "if (a) {\n  go();\n}"),
         ("run this: a = (1)\nreturn x or y", "a = (1)\nreturn x or y"),
-        ("x = f(1)\ny = g(2)\nplease", None),
+        ("x = f(1)\ny = g(2)\nplease", "x = f(1)\ny = g(2)"),
+        (f"Our web man wrote\n\n{CODE}\n\nand charged £40. What is it?", CODE),
+        ("import os\n\ndef f():\n    return os\n\nwhat is this for?", None),  # or "tidy up"?
+        (f"Tidy up\n\n{CODE}\n\nThanks for your help!", CODE),
+        ("What does this do?\ndef add(a, b):\n    a += b\n    return a", "def add(a, b):\n    a += b\n    return a"),
+        ("What is this\n\ndef f(a):\n    return a\n\nx = f(1)", "def f(a):\n    return a\n\nx = f(1)"),
+        ('{"a": [1, 2],\n "b": "x/y"}\n\nis this key right?', '{"a": [1, 2],\n "b": "x/y"}'),
+        ("a:\n  b: [1, 2]\n  c: 3\n\nis that valid yaml?", "a:\n  b: [1, 2]\n  c: 3"),
+        (
+            "Compare these:\n---\nThe first is here.\n---\nAnd the second",
+            "---\nThe first is here.\n---\nAnd the second",
+        ),
+        ("Thanks! ;) can you draw a cat now for my little girl", None),
+        (f"Quick one: explain this:\n\n{CODE}", CODE),
+        ("Set a timer. (10 minutes) and then call me back again", None),
+        ("Correct it\n\nI has a dog.\n\nHis name (Rex) are short.\n\nI loves him.", None),
+        ("Say this in Greek:\n\nDear Anna,\n\nwe are closed.\n\nTom", "Dear Anna,\n\nwe are closed.\n\nTom"),
+        ("Rewrite\n=SUM(B2:B40, C7)*2\nin R for our teacher.", "=SUM(B2:B40, C7)*2"),
         ('How many lines? {\n  "rooms": [1, 2', '{\n  "rooms": [1, 2'),
         ("Good morning. Explain this: x = f(12) + g(2)", "x = f(12) + g(2)"),
         (f"as comment, what is between the lines\n-----\n{CODE}\n-----\n", CODE),
@@ -83,6 +100,8 @@ def test_takes_little_time() -> None:
         "`a` " * 50_000,
         "(\n---" * 50_000,
         "word " * 40_000 + "? (x",
+        "the cat\n\n(b\n\n" * 15_000,
+        "\n \n" * 50_000,
     ):
         pasted(text)
     assert time.perf_counter() - start < 5

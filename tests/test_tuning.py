@@ -70,7 +70,7 @@ def test_dev_frames_never_train() -> None:
 
 
 def test_every_kind_and_every_tool_comes_up() -> None:
-    made = some_examples(300)
+    made = some_examples(330)
     assert {example.kind for _, example in made} == set(SHARES)
     called = {name for _, example in made for name, _ in example.calls}
     assert set(TASKS) <= called and len(set(invented_tools()) - called) < 50
@@ -306,6 +306,14 @@ def test_training_learns_resumes_and_saves_a_plain_adapter(tiny: Path, tmp_path:
     torch.testing.assert_close(
         dict(adapted.named_parameters())[f"{name}.default.weight"].float(), stored[f"{name}.weight"].float()
     )
+
+    later = Trainer(tiny, tmp_path / "later", Recipe(steps=1))
+    later.load_weights(tmp_path / "whole")
+    torch.testing.assert_close(later.trained[f"{name}.default.weight"], stored[f"{name}.weight"].float())
+    assert [run["step"] for run in later.earlier] == [3]
+    for wrong in (tmp_path, Path(__file__).parent.parent / "chains" / "tuning" / "adapter"):
+        with pytest.raises(ValueError, match="adapter"):
+            later.load_weights(wrong)
 
 
 def test_command_line_prints_examples_and_names_mistakes(tmp_path: Path) -> None:

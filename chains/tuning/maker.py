@@ -136,7 +136,7 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC, LOOKUPS = 0.32, 0.17, 0.18  # shares of the groups whose list holds tools of that kind
+PLUGINS, GENERIC, LOOKUPS = 0.30, 0.13, 0.22  # shares of the groups whose list holds tools of that kind
 _LISTS = (
     (plugin_list, PLUGINS),
     (generic_list, PLUGINS + GENERIC),

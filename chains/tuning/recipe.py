@@ -214,7 +214,8 @@ class Trainer:
                     }
 
     def load_weights(self, adapter: Path) -> None:
-        """Starts from the weights of another run, a folder with its adapter. Raises ValueError if there is none."""
+        """Starts from the weights of another run, a folder with its adapter. Raises ValueError if there is none that
+        fits."""
         import torch
         from safetensors.torch import load_file
 
@@ -224,9 +225,12 @@ class Trainer:
         if not file.is_file():
             raise ValueError(f"there is no adapter in {adapter}; name the folder that a run was given as --out")
         tensors = load_file(file)
+        weights = {name.replace(".default.", "."): p for name, p in self.trained.items()}
+        if {name: t.shape for name, t in tensors.items()} != {name: p.shape for name, p in weights.items()}:
+            raise ValueError(f"{adapter} is no adapter of rank {RANK} for this base; leave --start out to begin anew")
         with torch.no_grad():
-            for name, p in self.trained.items():
-                p.copy_(tensors[name.replace(".default.", ".")])
+            for name, p in weights.items():
+                p.copy_(tensors[name])
         if (adapter / SOURCE_FILE).is_file():
             note = json.loads((adapter / SOURCE_FILE).read_text())
             self.earlier = [*note.get("earlier", []), {key: note[key] for key in _RUN if key in note}]

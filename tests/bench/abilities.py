@@ -207,6 +207,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--errors", action="store_true", help="show what went wrong")
     options = parser.parse_args()
+    if options.dev and not set(options.kind or DEV_KINDS) <= set(DEV_KINDS):
+        parser.error(f"--dev has cases for {' and '.join(DEV_KINDS)} alone")
 
     llm = ChatArtwright(model=options.llm)
     shares = {}
