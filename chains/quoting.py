@@ -126,7 +126,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 
 def _is_markup(found: re.Match[str]) -> bool:
-    return found["inside"][0] in "<{" and len(found["inside"]) > 12
+    return found["inside"].startswith(("<", "{")) and len(found["inside"]) > 12
 
 
 def _between_marks(text: str) -> list[tuple[int, int]]:

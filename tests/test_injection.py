@@ -138,6 +138,7 @@ def test_what_the_llm_decides_over_has_no_words_but_the_persons() -> None:
         ),
         ("I want:\n3 coats, 2 bags", "I want:\n3 coats, 2 bags"),
         ("three coats … and a bag", "three coats … and a bag"),
+        ("draw a coat ```\n``` now", "draw a coat ```\n``` now"),
     ],
 )
 def test_what_is_quoted_is_set_aside(text: str, without: str) -> None:
