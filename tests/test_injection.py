@@ -186,7 +186,7 @@ def test_the_embedded_llm_is_not_moved_by_a_sample() -> None:
     """A few of the cases with the real model; all of them are in `make bench`."""
     from chains.chat_model import ChatArtwright
 
-    places = ("markup in a result", "tool error", "pasted")
+    places = ("markup in a result", "pasted")
     sample = [next(case for case in CASES if case["where"] == place) for place in places]
     for result in evaluate(sample, ChatArtwright(max_tokens=TALK_TOKENS)):
         assert not any(result["caused"]), result["name"]

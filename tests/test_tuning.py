@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,8 +19,13 @@ from chains.tuning.invented import invented_tools
 from chains.tuning.maker import SHARES, Example, Group, Maker
 
 
+@cache
+def a_group(index: int, split: str) -> Group:
+    return Maker(7, split).group(index)
+
+
 def some_examples(groups: int, split: str = "train") -> list[tuple[Group, Example]]:
-    made = (Maker(7, split).group(index) for index in range(groups))
+    made = (a_group(index, split) for index in range(groups))
     return [(group, example) for group in made for example in group.examples]
 
 

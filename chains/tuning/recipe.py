@@ -237,6 +237,8 @@ class Trainer:
 
     def save_adapter(self, figures: dict[str, Any]) -> None:
         """The adapter in peft's format (bf16), what it was made from and with, and its card."""
+        from importlib.metadata import version
+
         import torch
         from safetensors.torch import save_file
 
@@ -248,23 +250,15 @@ class Trainer:
             for name, p in self.trained.items()
         }
         save_file(tensors, self.out / "adapter_model.safetensors", metadata={"format": "pt"})
-        config = self.model.peft_config["default"].to_dict()
-        modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in tensors})
-        keep = {
+        config = {
             "r": RANK,
             "lora_alpha": ALPHA,
             "lora_dropout": 0.0,
             "bias": "none",
             "task_type": "CAUSAL_LM",
             "peft_type": "LORA",
-        }
-        config = {
-            key: str(config[key]) if key == "peft_version" else keep.get(key)
-            for key in (*keep, "peft_version")
-            if key in config or key in keep
-        }
-        config |= {
-            "target_modules": modules,
+            "peft_version": version("peft"),
+            "target_modules": sorted({name.split(".lora_")[0].rsplit(".", 1)[-1] for name in tensors}),
             "base_model_name_or_path": "SmolLM2-135M-Instruct",
             "inference_mode": True,
         }
