@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# Small models gain nothing from more than a few threads, and lose on machines that share their cores.
-THREADS := $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
+# Tests gain more from processes than from threads: each file runs in one of a few, on one thread.
+WORKERS := $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,7 @@ run: setup ## start the app on http://127.0.0.1:7860
 	@$(BIN)/artwright $(ARGS)
 
 test: setup-test ## run the tests; ARGS="tests/test_cli.py -k train" narrows them
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-$(THREADS)} $(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
 	$(BIN)/ruff check .

@@ -1,10 +1,11 @@
 """How sure the choice of a tool is: probabilities that mean what they say, and below what the agent asks instead.
 
-A tuned model is surer of itself than it is right. One temperature, fitted to requests with known answers, mends that
-and leaves every choice as it was (Guo et al. 2017, equation 9). It belongs to one adapter, so it stands in that
-adapter's `artwright.json`:
+A tuned model is surer of itself than it is right, and readier to answer `no tool` than the requests warrant. One
+temperature and one handicap for `no tool`, fitted to requests with known answers, mend that: Platt scaling of
+many classes by one scalar (Guo et al. 2017, section 4.2) and one bias. They belong to one adapter, so they stand in
+that adapter's `artwright.json`:
 
-    "calibration": {"temperature": 1.35, "ask_below": 0.45, "requests": 373}
+    "calibration": {"temperature": 1.35, "handicap": 0.8, "ask_below": 0.45, "requests": 373}
 
 Without it probabilities stay as the model gives them, and nothing is asked.
 """
@@ -14,11 +15,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from chains import prompting
+from chains.choice import Ranking
 from chains.weights import SOURCE_FILE
 
 KEY = "calibration"  # in an adapter's artwright.json
@@ -28,24 +30,30 @@ FEWEST = 5  # guesses below a threshold from which their share of right ones is 
 BINS = 15
 # Never sharper than the model itself: whoever taught it has looked at these requests too, so they flatter it.
 TEMPERATURES = (1.0, 8.0)
-
-Ranking = Sequence[tuple[str, float]]  # name and probability of every candidate, likeliest first
+# Nats. Above that, talk would lose to a tool which the model itself holds to be four times less likely.
+HANDICAPS = (0.0, 1.4)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one adapter: probabilities to the power 1 / `temperature`, and the confidence `ask_below` which it asks."""
+    """Of one adapter: log-probabilities, that of `no tool` less `handicap` (nats), over `temperature`; and the
+    confidence `ask_below` which it asks."""
 
     temperature: float = 1.0
     ask_below: float = 0.0
+    handicap: float = 0.0
 
-    def of(self, ranking: Ranking) -> tuple[tuple[str, float], ...]:
-        """The ranking with calibrated probabilities, which sum to one; its order stays."""
-        if self.temperature == 1.0 or len(ranking) < 2:
-            return tuple(ranking)
-        scores = [math.log(max(p, 1e-12)) / self.temperature for _, p in ranking]
+    def of(self, ranking: Ranking) -> Ranking:
+        """The ranking with calibrated probabilities, which sum to one, likeliest first."""
+        if len(ranking) < 2 or (self.temperature == 1.0 and self.handicap == 0.0):
+            return ranking
+        scores = [
+            (math.log(max(p, 1e-12)) - self.handicap * (name == prompting.NO_TOOL)) / self.temperature
+            for name, p in ranking
+        ]
         shares = [math.exp(score - max(scores)) for score in scores]
-        return tuple((name, share / sum(shares)) for (name, _), share in zip(ranking, shares, strict=True))
+        again = [(name, share / sum(shares)) for (name, _), share in zip(ranking, shares, strict=True)]
+        return tuple(sorted(again, key=lambda pair: -pair[1]))
 
 
 def read(adapter: Path | None) -> Calibration:
@@ -55,13 +63,13 @@ def read(adapter: Path | None) -> Calibration:
         return Calibration()
     try:
         stored = json.loads(file.read_text()).get(KEY) or {}
-        found = Calibration(float(stored.get("temperature", 1.0)), float(stored.get("ask_below", 0.0)))
+        found = Calibration(**{one.name: float(stored.get(one.name, one.default)) for one in fields(Calibration)})
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"the calibration in {file} cannot be read ({error}); fit it anew") from error
-    if not (found.temperature > 0 and 0 <= found.ask_below <= 1):
+    if not (found.temperature > 0 and 0 <= found.handicap <= 4 and 0 <= found.ask_below <= 1):
         raise ValueError(
-            f"the calibration in {file} has temperature={found.temperature} and ask_below={found.ask_below}; the first "
-            "must be above 0, the second from 0 to 1: fit it anew"
+            f"the calibration in {file} has {found}; the temperature must be above 0, the handicap from 0 to 4, "
+            "ask_below from 0 to 1: fit it anew"
         )
     return found
 
@@ -70,7 +78,7 @@ def write(adapter: Path, found: Calibration, requests: int) -> None:
     """Keep a calibration, fitted to so many requests, beside its adapter. Raises OSError."""
     file = adapter / SOURCE_FILE
     note = json.loads(file.read_text()) if file.is_file() else {}
-    note[KEY] = {"temperature": found.temperature, "ask_below": found.ask_below, "requests": requests}
+    note[KEY] = {**asdict(found), "requests": requests}
     file.write_text(json.dumps(note, indent=2) + "\n")
 
 
@@ -78,27 +86,35 @@ def write(adapter: Path, found: Calibration, requests: int) -> None:
 class Judged:
     """The ranking of one request as the model gives it, uncalibrated, and the names that would be right."""
 
-    ranking: tuple[tuple[str, float], ...]
+    ranking: Ranking
     right: frozenset[str]
 
 
 def fit(judged: Sequence[Judged]) -> Calibration:
-    """The temperature under which the right names are likeliest, and the threshold that follows from it.
+    """The temperature and handicap under which the right names are likeliest, and the threshold that follows from them.
 
     Raises ValueError for too few requests.
     """
     if len(judged) < 10 * FEWEST:
         raise ValueError(f"{len(judged)} requests are too few to calibrate with; give {10 * FEWEST} or more")
+    low, high = HANDICAPS
+    could_abstain = any(name == prompting.NO_TOOL for one in judged for name, _ in one.ranking)
+    steps = range(round(10 * low), round(10 * high) + 1) if could_abstain else [0]
+    found = min((_tempered(judged, step / 10) for step in steps), key=lambda one: loss(judged, one))
+    return replace(found, ask_below=threshold(guesses(judged, found)))
+
+
+def _tempered(judged: Sequence[Judged], handicap: float) -> Calibration:
+    """The best temperature beside a handicap, by golden-section search in the one valley that its loss has."""
     low, high = TEMPERATURES
     golden = (math.sqrt(5) - 1) / 2
-    while high - low > 0.005:  # the loss has one minimum: a convex function of 1 / temperature
+    while high - low > 0.005:
         a, b = high - golden * (high - low), low + golden * (high - low)
-        if loss(judged, Calibration(a)) < loss(judged, Calibration(b)):
+        if loss(judged, Calibration(a, handicap=handicap)) < loss(judged, Calibration(b, handicap=handicap)):
             high = b
         else:
             low = a
-    temperature = round((low + high) / 2 - 0.002, 2)
-    return Calibration(temperature, threshold(guesses(judged, Calibration(temperature))))
+    return Calibration(round((low + high) / 2 - 0.002, 2), handicap=handicap)
 
 
 def loss(judged: Sequence[Judged], calibration: Calibration) -> float:
@@ -112,7 +128,8 @@ def loss(judged: Sequence[Judged], calibration: Calibration) -> float:
 
 def guesses(judged: Sequence[Judged], calibration: Calibration) -> list[tuple[float, bool]]:
     """Confidence of the likeliest name of each request, and whether it is right."""
-    return [(calibration.of(one.ranking)[0][1], one.ranking[0][0] in one.right) for one in judged]
+    likeliest = [(calibration.of(one.ranking)[0], one.right) for one in judged]
+    return [(confidence, name in right) for (name, confidence), right in likeliest]
 
 
 def threshold(guessed: Sequence[tuple[float, bool]]) -> float:
@@ -231,4 +248,7 @@ def command(requests: Sequence[Path], adapter: Path) -> None:
     for name, calibration in (("before", Calibration()), ("after", found)):
         guessed = guesses(judged, calibration)
         print(f"{name}: loss {loss(judged, calibration):.4f} nats, calibration error {calibration_error(guessed):.4f}")
-    print(f"temperature {found.temperature}, asks below {found.ask_below}; kept in {adapter / SOURCE_FILE}")
+    print(
+        f"temperature {found.temperature}, handicap of {prompting.NO_TOOL} {found.handicap} nats, "
+        f"asks below {found.ask_below}; kept in {adapter / SOURCE_FILE}"
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
+Ranking = tuple[tuple[str, float], ...]  # name and probability of every candidate, likeliest first
 REMAINDER = 0.01  # probability that may stay unresolved among the candidates
 
 
@@ -42,7 +43,7 @@ class Choice:
 
     candidate: Candidate
     confidence: float
-    ranking: tuple[tuple[str, float], ...]  # every candidate, likeliest first
+    ranking: Ranking
     written: bool  # its tokens (and `tail`) already stand in the session
 
 
@@ -55,10 +56,16 @@ def candidates(names: Sequence[str], tokens: Sequence[Sequence[int]], ends: Sequ
     return found
 
 
-def choose(writer: Writer, options: Sequence[Candidate], tail: Callable[[str], Sequence[int]]) -> Choice:
+def choose(
+    writer: Writer,
+    options: Sequence[Candidate],
+    tail: Callable[[str], Sequence[int]],
+    calibrated: Callable[[Ranking], Ranking] = tuple,
+) -> Choice:
     """The likeliest of `options` as the continuation of what `writer` holds, right to within REMAINDER.
 
     `tail(name)` are the tokens that must follow a name; a name that is written is written together with them.
+    `calibrated` gives the ranking its final probabilities and order.
     """
     if len(options) == 1:
         return Choice(options[0], 1.0, ((options[0].name, 1.0),), written=False)
@@ -91,7 +98,7 @@ def choose(writer: Writer, options: Sequence[Candidate], tail: Callable[[str], S
     shared = {o.tokens[0]: sum(r.tokens[0] == o.tokens[0] for r in rest) for o in rest}
     mass = exact | {o.name: bound[o.name] / shared[o.tokens[0]] for o in rest}
     total = sum(mass.values()) or 1.0
-    ranking = tuple(sorted(((name, p / total) for name, p in mass.items()), key=lambda pair: -pair[1]))
+    ranking = calibrated(tuple(sorted(((name, p / total) for name, p in mass.items()), key=lambda pair: -pair[1])))
     winner = next(option for option in options if option.name == ranking[0][0])
     if written and winner is not leaders[0]:
         writer.rewind(written)

@@ -268,8 +268,9 @@ class Engine:
                     ready[name] = _Opening(arguments, forced, drafter.draft(arguments, room) if drafter else [])
                 return ready[name].forced + ready[name].draft
 
-            choice = choose(session, self._candidates(list(by_name), plain=i == 0 and not must_call), tail)
-            name, ranking = choice.candidate.name, self.calibration.of(choice.ranking)
+            options = self._candidates(list(by_name), plain=i == 0 and not must_call)
+            choice = choose(session, options, tail, self.calibration.of)
+            name, ranking = choice.candidate.name, choice.ranking
             if i == 0:
                 yield Decision(name, ranking[0][1], ranking)
                 if name == prompting.NO_TOOL:

@@ -245,6 +245,7 @@ def test_a_page_can_be_used_while_it_still_opens(visitor: Visitor, before: int) 
     page.wait_for_function("n => document.querySelectorAll('.aw-answer').length > n", arg=before + 1)
     page.locator(ANSWER).last.locator("img").first.wait_for()
     page.wait_for_selector(SEND)
+    page.wait_for_timeout(500)  # for the answer's stream to close
     page.reload()
     page.wait_for_selector(f"{ANSWER} img")
     assert page.locator(ANSWER).count() == before + 2

@@ -16,6 +16,7 @@ from random_tools import tiny_llm
 
 import chains.engine
 from chains import prompting
+from chains.calibration import Calibration
 from chains.chat_model import ChatArtwright
 from chains.choice import Candidate, candidates, choose
 from chains.engine import Engine, Outcome
@@ -116,6 +117,27 @@ def test_a_sure_choice_costs_one_pass() -> None:
     choice = choose(writer, [Candidate("a", (1, 2)), Candidate("b", (3, 4)), Candidate("c", (5,))], lambda _: [7])
     assert (choice.candidate.name, choice.written, writer.held, writer.passes) == ("a", True, [1, 2, 7], 2)
     assert choice.confidence > 0.99
+
+
+@pytest.mark.parametrize(("handicap", "wins"), [(0.0, "no tool"), (1.0, "draw")])
+def test_a_handicap_may_turn_the_choice(handicap: float, wins: str) -> None:
+    class Torn:
+        """Holds `no tool` (token 1) to be twice as likely as `draw` (token 2)."""
+
+        held: tuple[int, ...] = ()
+
+        def push(self, tokens: Any) -> None:
+            raise AssertionError("a choice between near ones writes nothing")
+
+        rewind = branch = push
+
+        def logits(self, last: int = 1) -> torch.Tensor:
+            return torch.tensor([[-30.0, math.log(2), 0.0]])
+
+    options = [Candidate("draw", (2,)), Candidate(prompting.NO_TOOL, (1,))]
+    choice = choose(Torn(), options, lambda _: [], Calibration(handicap=handicap).of)
+    assert choice.candidate.name == choice.ranking[0][0] == wins and not choice.written
+    assert choice.confidence == choice.ranking[0][1] > 0.5
 
 
 def test_a_name_that_begins_another_is_told_apart(tiny: ChatArtwright) -> None:
@@ -256,6 +278,7 @@ async def test_async_leaves_the_loop_free_and_stops(tiny: ChatArtwright) -> None
             ticks += 1
             await asyncio.sleep(0.001)
 
+    tiny.invoke("hi")  # so that all below find the same in the cache, and round alike
     ticker = asyncio.create_task(tick())
     text = "".join([chunk.text async for chunk in tiny.astream("hi")])
     replies = await asyncio.gather(tiny.ainvoke("hi"), tiny.ainvoke("hi"))

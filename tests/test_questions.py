@@ -28,6 +28,7 @@ from chains.calibration import (
 )
 from chains.conversation import literal
 from chains.events import Asked, Made, Question, Reply, Word
+from chains.prompting import NO_TOOL
 from chains.questions import in_words
 
 QUESTION = "Which did you mean: 1. draw new pictures of a subject, or 2. only talk?"
@@ -151,12 +152,30 @@ def test_the_temperature_is_the_one_that_was_put_in() -> None:
     assert fit(made_up(4000, 1.0)).temperature == pytest.approx(1.0, rel=0.1)
 
 
-def test_calibration_keeps_the_order_and_the_sum() -> None:
+def test_a_temperature_keeps_the_order_and_the_sum() -> None:
     ranking = (("a", 0.9), ("b", 0.09), ("c", 0.01))
     for temperature in (0.5, 1.0, 3.0):
         again = Calibration(temperature).of(ranking)
         assert [name for name, _ in again] == ["a", "b", "c"] and sum(p for _, p in again) == pytest.approx(1)
     assert Calibration(3.0).of(ranking)[0][1] < 0.9 < Calibration(0.5).of(ranking)[0][1]
+
+
+def test_a_handicap_is_found_and_changes_what_is_chosen() -> None:
+    """A model that adds a nat of its own to `no tool`, and is right about everything else."""
+    rng = Random(1)
+    judged = []
+    for _ in range(400):
+        odds = rng.uniform(-3, 3)  # of the tool against `no tool`
+        right = "draw" if rng.random() < 1 / (1 + math.exp(-odds)) else NO_TOOL
+        said = 1 / (1 + math.exp(1.0 - odds))
+        ranking = sorted([("draw", said), (NO_TOOL, 1 - said)], key=lambda pair: -pair[1])
+        judged.append(Judged(tuple(ranking), frozenset([right])))
+    found = fit(judged)
+    assert found.handicap == pytest.approx(1.0, abs=0.35) and found.temperature == pytest.approx(1.0, abs=0.3)
+    right_before, right_after = (sum(good for _, good in guesses(judged, c)) for c in (Calibration(), found))
+    assert right_after > right_before
+    assert Calibration(handicap=1.0).of(((NO_TOOL, 0.6), ("draw", 0.4)))[0][0] == "draw"
+    assert Calibration(2.0, handicap=1.0).of((("a", 0.9), ("b", 0.1))) == Calibration(2.0).of((("a", 0.9), ("b", 0.1)))
 
 
 def test_calibration_error_by_hand() -> None:
@@ -176,10 +195,16 @@ def test_the_threshold_is_where_a_guess_is_not_worth_it() -> None:
 def test_what_is_kept_beside_the_adapter_comes_back(tmp_path: Path) -> None:
     assert read(None) == read(tmp_path) == Calibration(1.0, 0.0)
     (tmp_path / "artwright.json").write_text('{"base_sha256": "x"}')
-    write(tmp_path, Calibration(1.4, 0.47), 300)
-    assert read(tmp_path) == Calibration(1.4, 0.47)
+    write(tmp_path, Calibration(1.4, ask_below=0.47, handicap=0.8), 300)
+    assert read(tmp_path) == Calibration(1.4, ask_below=0.47, handicap=0.8)
     assert json.loads((tmp_path / "artwright.json").read_text())["base_sha256"] == "x"
-    for damaged in ('{"calibration": {"temperature": 0}}', '{"calibration": {"ask_below": "x"}}', "[]", "{"):
+    for damaged in (
+        '{"calibration": {"temperature": 0}}',
+        '{"calibration": {"handicap": -1}}',
+        '{"calibration": {"ask_below": "x"}}',
+        "[]",
+        "{",
+    ):
         (tmp_path / "artwright.json").write_text(damaged)
         with pytest.raises(ValueError, match="calibration"):
             read(tmp_path)

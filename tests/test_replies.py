@@ -88,7 +88,7 @@ def reply_prompt() -> list[Segment]:
 def chosen(monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
     """Make the decision `no tool`, its tokens already `written` in the session or not."""
 
-    def choose(session: Any, options: Any, tail: Any) -> Choice:
+    def choose(session: Any, options: Any, tail: Any, calibrated: Any) -> Choice:
         option = next(option for option in options if option.name == NO_TOOL)
         if written:
             session.push([*option.tokens, *tail(NO_TOOL)])

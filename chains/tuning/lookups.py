@@ -31,6 +31,7 @@ from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
 _TYPES = {"n": "number", "i": "integer"}
+RECORDS = 0.5  # of the lists have the tools of `chains.tuning.records`
 _OF_ONE_FILE = 0.5  # of the lists have the tools of one file
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too
 
@@ -52,6 +53,15 @@ class Lookup:
     blocks: tuple[Block, ...]
     file: str
     dev: bool
+
+    @property
+    def words(self) -> set[str]:
+        """By which it is told from others."""
+        return words_of(self.schema["name"])
+
+    def request(self, rng: Random) -> LookupRequest:
+        """A question that it can answer."""
+        return LookupRequest(self, rng)
 
 
 class LookupRequest:
@@ -89,22 +99,8 @@ def lookups() -> tuple[Lookup, ...]:
 
 def _lookup(file: str, head: str, lines: list[str]) -> Lookup:
     name, about, said = (part.strip() for part in f"{head} ".split("|"))
-    properties: dict[str, Any] = {}
-    required, slots = [], {}
-    for part in filter(None, (part.strip() for part in said.split(" ; "))):
-        found = _ARGUMENT.fullmatch(part)
-        assert found, part
-        arg, must, kind, note = found.groups()
-        properties[arg] = {"type": _TYPES.get(kind.rstrip("0123456789"), "string")}
-        if note:
-            properties[arg]["description"] = note
-        slots[arg] = f"<{kind}>"
-        required += [arg] if must else []
-    schema = {
-        "name": name,
-        "description": about,
-        "parameters": {"type": "object", "properties": properties, "required": required},
-    }
+    parameters, slots = read_arguments(said)
+    schema = {"name": name, "description": about, "parameters": parameters}
     blocks: list[tuple[list[str], list[tuple[str, str]]]] = []
     for line in lines:
         if line.startswith("> "):
@@ -118,14 +114,36 @@ def _lookup(file: str, head: str, lines: list[str]) -> Lookup:
     return Lookup(schema, slots, asked, file, grammar.reserved(head))
 
 
+def read_arguments(said: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parameters (JSON schema) and slots, by name, of "harbour!=<c> its name ; day=<d>"."""
+    properties: dict[str, Any] = {}
+    required, slots = [], {}
+    for part in filter(None, (part.strip() for part in said.split(" ; "))):
+        found = _ARGUMENT.fullmatch(part)
+        assert found, part
+        arg, must, kind, note = found.groups()
+        properties[arg] = {"type": _TYPES.get(kind.rstrip("0123456789"), "string")}
+        if note:
+            properties[arg]["description"] = note
+        slots[arg] = f"<{kind}>"
+        required += [arg] if must else []
+    return {"type": "object", "properties": properties, "required": required}, slots
+
+
 def lookup_list(rng: Random, split: str) -> list[ShownTool]:
     """The tools of one group: a few of them, now and then among the app's own."""
+    from chains.tuning.records import record_tools  # it reads its files with this module's functions
+
+    count = rng.choice([1, 2, 2, 3, 3, 4, 5, 6])
     here = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
-    if rng.random() < _OF_ONE_FILE:
-        files = sorted({lookup.file for lookup in here})
-        file = rng.choice([*files, *(file for file in files if file.startswith("code"))])  # what is hardest to copy
-        here = [lookup for lookup in here if lookup.file == file]
-    tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), rng.choice([1, 2, 2, 3, 3, 4, 5, 6])))]
+    if rng.random() < RECORDS:
+        tools = record_tools(rng, split, count)
+    else:
+        if rng.random() < _OF_ONE_FILE:
+            files = sorted({lookup.file for lookup in here})
+            file = rng.choice([*files, *(file for file in files if file.startswith("code"))])  # the hardest to copy
+            here = [lookup for lookup in here if lookup.file == file]
+        tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), count))]
     if rng.random() < _WITH_OURS:
         known = pick_known(rng)
         tools += [show(task, known, PLAIN, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
@@ -136,13 +154,14 @@ def lookup_list(rng: Random, split: str) -> list[ShownTool]:
 def unseen_lookup(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
     """One that is not among `tools`, if possible with no word of their names in its own."""
     here = {tool.shown["name"] for tool in tools}
-    taken = {word for tool in tools if tool.lookup for word in _words(tool.lookup)}
+    taken = {word for tool in tools if tool.lookup for word in tool.lookup.words}
     pool = [lookup for lookup in lookups() if lookup.dev == (split == "dev") and lookup.schema["name"] not in here]
-    return _show(rng.choice([lookup for lookup in pool if not taken & _words(lookup)] or pool))
+    return _show(rng.choice([lookup for lookup in pool if not taken & lookup.words] or pool))
 
 
-def _words(lookup: Lookup) -> set[str]:
-    return set(re.findall(r"[a-z]{3,}", re.sub(r"([A-Z])", r" \1", lookup.schema["name"]).lower()))
+def words_of(text: str) -> set[str]:
+    """The words of names in whatever case, of three letters and more."""
+    return set(re.findall(r"[a-z]{3,}", re.sub(r"([A-Z])", r" \1", text).lower()))
 
 
 def _show(lookup: Lookup) -> ShownTool:

@@ -136,7 +136,7 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC, LOOKUPS = 0.30, 0.13, 0.22  # shares of the groups whose list holds tools of that kind
+PLUGINS, GENERIC, LOOKUPS = 0.32, 0.10, 0.25  # shares of the groups whose list holds tools of that kind
 _LISTS = (
     (plugin_list, PLUGINS),
     (generic_list, PLUGINS + GENERIC),
@@ -155,7 +155,7 @@ GENERIC_SHARES = {
     "after": 2,
     "answer": 9,
 }
-LOOKUP_SHARES = {"tool": 38, "talk": 6, "unseen": 8, "answer": 48}
+LOOKUP_SHARES = {"tool": 30, "talk": 6, "unseen": 8, "answer": 56}
 
 
 def _clean(turn: Turn) -> Turn:

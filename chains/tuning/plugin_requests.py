@@ -8,9 +8,11 @@ from random import Random
 from typing import Any
 
 from chains.tuning import copied, grammar
+from chains.tuning.complete import whole_request
 from chains.tuning.grammar import END, expand, number, plain, safe, verbatim
 from chains.tuning.plugins import Arg, PluginTool
 
+_WHOLE = 0.88  # of the requests for a tool that has whole ones
 _TRIES = 60  # draws until a frame fits the arguments that the list shows
 _JOINTS = (", ", ", ", ", ", " ", " and ", "; ", " - ")
 # A leading article or possessive is said and no part of the value; after a frame's "the {x}" it is not said twice.
@@ -64,6 +66,14 @@ class PluginRequest:
 
     def make(self) -> None:
         luck = self.rng.random()
+        if luck < _WHOLE and (whole := whole_request(self.tool, self.rng)):
+            text, args = whole
+            self.is_question = text.endswith("?")
+            self.text = text.removesuffix("?")
+            self.args = {shown: args[name] for name, shown in self.tool.shown.items() if name in args}
+            return
+        if self.tool.plugin.wholes:
+            luck = 0.26 * self.rng.random()  # no frames
         form = self._telegram if luck < 0.15 else self._form if luck < 0.26 else self._sentence
         for _ in range(_TRIES):
             self.args, self.is_imperative, self.is_question = {}, False, False

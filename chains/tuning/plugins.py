@@ -9,6 +9,7 @@ a reserved frame of another. They are written like the parts of `chains.tuning.p
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -18,8 +19,8 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
-FROM_PARTS = 0.72  # share of the lists whose tools `chains.tuning.parts` puts together
-NEAR_OURS = ("office", "stage")  # files with tools for short texts, which `write_text` could pass for
+COMPLETE, FROM_PARTS = 0.5, 0.32  # shares of the lists with tools of `chains.tuning.complete` and of `parts`
+NEAR_OURS = ("office", "stage", "words", "words_b", "studio")  # files with tools that the app's own could pass for
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Plugin:
     file: str
     dev: bool
     from_parts: bool = False  # see `chains.tuning.parts`: its frames leave the required arguments to be added
+    wholes: tuple[Any, ...] = ()  # see `chains.tuning.complete`: requests that say all that they mean
 
 
 @dataclass
@@ -130,10 +132,13 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
     pool = [plugin for plugin in plugins() if plugin.dev == (split == "dev")] or list(plugins())
     luck = rng.random()
     count = rng.choice([1, 2, 2, 3, 3, 4]) if luck < 0.6 else rng.choice([1, 1, 2, 2, 3, 4, 6])
-    if rng.random() < FROM_PARTS:
+    source = rng.random()
+    if source < FROM_PARTS:
         chosen = _from_parts(count, rng, split, [])
     else:
-        if rng.random() < 0.15:  # several of one trade
+        if source < FROM_PARTS + COMPLETE:
+            pool = _complete(split)
+        if rng.random() < 0.25:  # several of one trade
             file = rng.choice(pool).file
             pool = [plugin for plugin in pool if plugin.file == file]
         chosen = rng.sample(pool, min(count, len(pool)))
@@ -168,9 +173,21 @@ def _from_parts(count: int, rng: Random, split: str, others: list[Plugin]) -> li
     return made
 
 
+def _complete(split: str, without: Collection[str] = (), beside: Collection[Plugin] = ()) -> list[Plugin]:
+    """The tools of `chains.tuning.complete` but for those of some files and the twins of those `beside` them."""
+    from chains.tuning.complete import complete_tools, twins  # it reads its files with this module's functions
+
+    apart = {name for plugin in beside for name in twins(plugin)}
+    pool = [plugin for plugin in complete_tools() if plugin.file not in without and plugin.names[0] not in apart]
+    return [plugin for plugin in pool if plugin.dev == (split == "dev")] or pool
+
+
 def unseen_plugin(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
     """A plugin's tool that none of `tools` stands in for."""
     here = [tool.plugin.plugin for tool in tools if tool.plugin is not None]
+    ours_alone = all(tool.task in TASKS for tool in tools)
+    if any(plugin.wholes for plugin in here) or (ours_alone and rng.random() < COMPLETE):
+        return _show(rng.choice(_complete(split, {*NEAR_OURS, *(plugin.file for plugin in here)}, here)), rng)
     if any(plugin.from_parts for plugin in here):
         return _show(_from_parts(1, rng, split, here)[0], rng)
     domains = {plugin.domain for plugin in here}

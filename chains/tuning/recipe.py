@@ -3,7 +3,7 @@
     python -m chains.tuning make --count 20            # look at examples
     python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
 
-LoRA of rank 16 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
+LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
 budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
 (`chains.tuning.maker`). A checkpoint in `OUT/checkpoint` lets `--resume` go on from the same step.
 """
@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-RANK, ALPHA = 16, 32
+RANK, ALPHA = 32, 64
 _RUN = ("recipe", "step", "examples", "tokens", "minutes")  # what an adapter's note says of the run that made it
 DEV_SEED = 20_001  # the dev set is the same whatever the training's seed
 
@@ -214,8 +214,9 @@ class Trainer:
                     }
 
     def load_weights(self, adapter: Path) -> None:
-        """Starts from the weights of another run, a folder with its adapter. Raises ValueError if there is none that
-        fits."""
+        """Starts from the weights of another run, a folder with its adapter; one of smaller rank is filled up with
+        products that are zero. Raises ValueError if there is none that fits.
+        """
         import torch
         from safetensors.torch import load_file
 
@@ -226,11 +227,14 @@ class Trainer:
             raise ValueError(f"there is no adapter in {adapter}; name the folder that a run was given as --out")
         tensors = load_file(file)
         weights = {name.replace(".default.", "."): p for name, p in self.trained.items()}
-        if {name: t.shape for name, t in tensors.items()} != {name: p.shape for name, p in weights.items()}:
-            raise ValueError(f"{adapter} is no adapter of rank {RANK} for this base; leave --start out to begin anew")
+        narrow = {name: p[tuple(map(slice, tensors[name].shape))] for name, p in weights.items() if name in tensors}
+        if tensors.keys() != weights.keys() or any(narrow[name].shape != t.shape for name, t in tensors.items()):
+            raise ValueError(
+                f"{adapter} is no adapter of rank {RANK} or less for this base; leave --start out to begin anew"
+            )
         with torch.no_grad():
-            for name, p in weights.items():
-                p.copy_(tensors[name])
+            for name, p in narrow.items():
+                p.copy_(tensors[name])  # what is left of `lora_B` is zero
         if (adapter / SOURCE_FILE).is_file():
             note = json.loads((adapter / SOURCE_FILE).read_text())
             self.earlier = [*note.get("earlier", []), {key: note[key] for key in _RUN if key in note}]

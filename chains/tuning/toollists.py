@@ -99,7 +99,7 @@ class ShownTool:
     schema: dict[str, Any]  # before renaming
     generic: Any = None  # a `chains.tuning.generic.GenericTool` where the tool was composed at random
     plugin: Any = None  # a `chains.tuning.plugins.PluginTool` where it is one of those
-    lookup: Any = None  # a `chains.tuning.lookups.Lookup` where it is one of those
+    lookup: Any = None  # a `chains.tuning.lookups.Lookup` or a `chains.tuning.records.RecordTool` where it is one
 
 
 def pick_tools(rng: Random) -> list[ShownTool]:

@@ -14,7 +14,6 @@ from chains.tuning.answers import exchange
 from chains.tuning.generic_requests import GenericRequest
 from chains.tuning.grammar import END, expand, noisy, sections, words
 from chains.tuning.invented import InventedRequest
-from chains.tuning.lookups import LookupRequest
 from chains.tuning.plugin_requests import PluginRequest
 from chains.tuning.requests import Request
 from chains.tuning.toollists import ShownTool
@@ -70,7 +69,7 @@ class Writer:
             composed.make()
             return composed
         if tool.lookup is not None:
-            return LookupRequest(tool.lookup, self.rng)
+            return tool.lookup.request(self.rng)
         if tool.plugin is not None:
             foreign = PluginRequest(tool.plugin, self.rng, self.split)
             foreign.make()

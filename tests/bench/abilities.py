@@ -1,6 +1,7 @@
 """What LangChain's conformance suites do not see: copying, refraining, using a result, stopping; >= 100 cases each.
 
     python tests/bench/abilities.py [--dev] [--kind KIND]... [--sample N] [--llm SPEC] [--json] [--errors]
+    python tests/bench/abilities.py --dev --requests    # the code cases, as lines for calibration
 
     numbers   a number, negative and decimal ones too, reaches the right argument of the right tool unchanged
     names     so does a name, in any of a dozen scripts
@@ -198,6 +199,19 @@ def sample(kind: str, count: int | None = None, dev: bool = False) -> list[Case]
     return cases if count is None else random.Random(kind).sample(cases, min(count, len(cases)))
 
 
+def requests(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Cases as `routing.py` reads them."""
+    return [
+        {
+            "kind": case.kind,
+            "prompt": str(case.messages[0].content),
+            "calls": [{"name": case.name, "args": dict(case.args)}],
+            "tools": list(case.tools),
+        }
+        for case in cases
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dev", action="store_true", help="the development cases")
@@ -206,7 +220,14 @@ def main() -> None:
     parser.add_argument("--llm", default="embedded")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--errors", action="store_true", help="show what went wrong")
+    parser.add_argument("--requests", action="store_true", help="print the development cases for code, and end")
     options = parser.parse_args()
+    if options.requests and not options.dev:
+        parser.error("--requests is for the cases of --dev")
+    if options.requests:
+        for line in requests(sample("code", options.sample, dev=True)):
+            print(json.dumps(line, ensure_ascii=False))
+        return
     if options.dev and not set(options.kind or DEV_KINDS) <= set(DEV_KINDS):
         parser.error(f"--dev has cases for {' and '.join(DEV_KINDS)} alone")
 

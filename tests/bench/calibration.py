@@ -4,8 +4,8 @@
 
 The first decision of every request: expected calibration error over 15 bins of equal mass (Naeini et al. 2015), mean
 negative log-probability of the right names, and how often guesses above and below the threshold are right; below it the
-agent asks instead. The temperature and the threshold are fitted to dev.jsonl and dev_more.jsonl (`python -m
-chains.tuning calibrate`). Exits with 1 where calibration makes the error larger.
+agent asks instead. Temperature, handicap and threshold are fitted to dev.jsonl, dev_more.jsonl and the code of
+abilities_dev.json (`python -m chains.tuning calibrate`). Exits with 1 where calibration makes the error larger.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,12 @@ def main() -> None:
         "after": figures(judged, found, found.ask_below),
     }
     if args.json:
-        print(json.dumps({"temperature": found.temperature, "ask_below": found.ask_below, **table}))
+        print(json.dumps({**asdict(found), **table}))
     else:
-        print(f"temperature {found.temperature}, asks below {found.ask_below}, {BINS} bins of equal mass")
+        print(
+            f"temperature {found.temperature}, handicap {found.handicap}, asks below {found.ask_below}, "
+            f"{BINS} bins of equal mass"
+        )
         for key in table["before"]:
             before, after = (f"{table[when][key]}" for when in ("before", "after"))
             print(f"{key.replace('_', ' '):<20}{before:>10}{after:>10}")
