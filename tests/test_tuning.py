@@ -280,7 +280,7 @@ def test_lean_lora_equals_peft(tiny: Path) -> None:
 def test_training_learns_resumes_and_saves_a_plain_adapter(tiny: Path, tmp_path: Path) -> None:
     import torch
     from peft import PeftModel
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
     from transformers import AutoModelForCausalLM
 
     from chains.tuning.recipe import Recipe, Trainer
@@ -317,6 +317,15 @@ def test_training_learns_resumes_and_saves_a_plain_adapter(tiny: Path, tmp_path:
     later.load_weights(tmp_path / "whole")
     torch.testing.assert_close(later.trained[f"{name}.default.weight"], stored[f"{name}.weight"].float())
     assert [run["step"] for run in later.earlier] == [3]
+    half = stored[f"{name}.weight"].shape[1] // 2
+    narrow = {key: (w[:half] if "lora_A" in key else w[:, :half]).contiguous() for key, w in stored.items()}
+    (tmp_path / "narrow").mkdir()
+    save_file(narrow, tmp_path / "narrow" / "adapter_model.safetensors")
+    wider = Trainer(tiny, tmp_path / "wider", Recipe(steps=1))
+    wider.load_weights(tmp_path / "narrow")
+    up = wider.trained[f"{name}.default.weight"]
+    torch.testing.assert_close(up[:, :half], narrow[f"{name}.weight"].float())
+    assert not up[:, half:].any()
     for wrong in (tmp_path, Path(__file__).parent.parent / "chains" / "tuning" / "adapter"):
         with pytest.raises(ValueError, match="adapter"):
             later.load_weights(wrong)

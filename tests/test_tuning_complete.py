@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from chains.tuning import grammar, records
 from chains.tuning.answers import answer
-from chains.tuning.complete import complete_tools, whole_request
+from chains.tuning.complete import complete_tools, twins, whole_request
 from chains.tuning.plugins import plugin_list
 from chains.tuning.toollists import ShownTool
 from chains.tuning.writer import Writer
@@ -80,6 +80,13 @@ def test_a_request_never_says_what_the_list_does_not_show() -> None:
             for _ in range(4):
                 made = whole_request(tool.plugin, writer.rng)
                 assert made is None or set(made[1]) <= set(tool.plugin.shown)
+
+
+def test_no_list_holds_two_tools_that_could_pass_for_one_another() -> None:
+    for seed in range(400):
+        _, tools = shown(seed)
+        here = {tool.plugin.plugin.names[0] for tool in tools}
+        assert all(twins(tool.plugin.plugin).isdisjoint(here) for tool in tools)
 
 
 def test_records_fields_are_whole() -> None:

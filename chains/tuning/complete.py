@@ -123,7 +123,7 @@ def whole_request(tool: PluginTool, rng: Random) -> tuple[str, dict[str, Any]] |
     text, args = whole.text, {}
     for name, value in whole.args.items():
         arg = plugin.args[name]
-        args[name] = _read(arg, value, tool)
+        args[name] = tool.read(name, value)
         for item in args[name] if arg.kind == "list" else [args[name]] if arg.kind == "text" else []:
             text = re.sub(rf"(?<!\w){re.escape(item)}(?!\w)", lambda found: safe(found[0]), text, count=1)
 
@@ -144,19 +144,3 @@ def _fits(whole: Whole, tool: PluginTool) -> bool:
     return whole.said <= set(tool.shown) and all(
         value in tool.values[name] for name, value in whole.args.items() if name in tool.values
     )
-
-
-def _read(arg: Arg, value: str, tool: PluginTool) -> Any:
-    match arg.kind:
-        case "enum":
-            return tool.values[arg.id][value]
-        case "bool":
-            return value == "true"
-        case "int":
-            return int(value)
-        case "num":
-            exact = float(value)
-            return int(exact) if exact == int(exact) else exact
-        case "list":
-            return [item.strip() for item in value.split(",")]
-    return value

@@ -13,6 +13,7 @@ from chains.tuning.grammar import END, expand, number, plain, safe, verbatim
 from chains.tuning.plugins import Arg, PluginTool
 
 _WHOLE = 0.88  # of the requests for a tool that has whole ones
+_TELEGRAM, _FORM = 0.15, 0.11  # of the requests that are put together; the rest are sentences
 _TRIES = 60  # draws until a frame fits the arguments that the list shows
 _JOINTS = (", ", ", ", ", ", " ", " and ", "; ", " - ")
 # A leading article or possessive is said and no part of the value; after a frame's "the {x}" it is not said twice.
@@ -73,8 +74,8 @@ class PluginRequest:
             self.args = {shown: args[name] for name, shown in self.tool.shown.items() if name in args}
             return
         if self.tool.plugin.wholes:
-            luck = 0.26 * self.rng.random()  # no frames
-        form = self._telegram if luck < 0.15 else self._form if luck < 0.26 else self._sentence
+            luck = (_TELEGRAM + _FORM) * self.rng.random()  # it has no frames
+        form = self._telegram if luck < _TELEGRAM else self._form if luck < _TELEGRAM + _FORM else self._sentence
         for _ in range(_TRIES):
             self.args, self.is_imperative, self.is_question = {}, False, False
             try:
@@ -141,25 +142,12 @@ class PluginRequest:
         if given:
             if arg.kind == "enum" and value not in self.tool.values[name]:
                 raise _Unfit
-            self.args[name] = self._given(arg, value)
+            self.args[name] = self.tool.read(name, value)
             return ""
         if arg.kind == "bool":
             return self.piece(arg)
         self.args[name], said = self.value(arg)
         return said
-
-    def _given(self, arg: Arg, value: str) -> Any:
-        match arg.kind:
-            case "enum":
-                return self.tool.values[arg.id][value]
-            case "bool":
-                return value == "true"
-            case "int" | "num":
-                exact = float(value)
-                return int(exact) if exact == int(exact) else exact
-            case "list":
-                return [part.strip() for part in value.split(",")]
-        return value
 
     def _loosely(self, arg: Arg) -> str:
         """ "for half an hour" instead of "for 30 minutes"; nothing where no such words fit."""

@@ -81,6 +81,20 @@ class PluginTool:
     values: dict[str, dict[str, str]] = field(default_factory=dict)
     required: tuple[str, ...] = ()
 
+    def read(self, name: str, value: str) -> Any:
+        """An argument's value as the call has it, from how a table writes it."""
+        match self.plugin.args[name].kind:
+            case "enum":
+                return self.values[name][value]
+            case "bool":
+                return value == "true"
+            case "int" | "num":
+                exact = float(value)
+                return int(exact) if exact == int(exact) else exact
+            case "list":
+                return [part.strip() for part in value.split(",")]
+        return value
+
 
 @cache
 def plugins() -> tuple[Plugin, ...]:
@@ -144,7 +158,7 @@ def plugin_list(rng: Random, split: str) -> list[ShownTool]:
         chosen = rng.sample(pool, min(count, len(pool)))
     names: set[str] = set()
     tools = []
-    for plugin in chosen:
+    for plugin in _apart(chosen):
         tool = _show(plugin, rng)
         if tool.shown["name"] not in names:
             names.add(tool.shown["name"])
@@ -171,6 +185,17 @@ def _from_parts(count: int, rng: Random, split: str, others: list[Plugin]) -> li
     for _ in range(count):
         made.append(put_together(rng, split, [*others, *made]))
     return made
+
+
+def _apart(chosen: Collection[Plugin]) -> list[Plugin]:
+    """Those of `chosen` that could not pass for one before them."""
+    from chains.tuning.complete import twins
+
+    kept: list[Plugin] = []
+    for plugin in chosen:
+        if twins(plugin).isdisjoint(other.names[0] for other in kept):
+            kept.append(plugin)
+    return kept
 
 
 def _complete(split: str, without: Collection[str] = (), beside: Collection[Plugin] = ()) -> list[Plugin]:

@@ -2,6 +2,8 @@
 
     python -m chains.tuning make --count 20            # look at examples
     python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
+    python tests/bench/abilities.py --dev --requests > code.jsonl
+    python -m chains.tuning calibrate --requests tests/bench/dev.jsonl tests/bench/dev_more.jsonl code.jsonl
 
 LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
 budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
@@ -246,6 +248,7 @@ class Trainer:
         import torch
         from safetensors.torch import save_file
 
+        from chains.tuning.card import card
         from chains.weights import SOURCE_FILE, base_sha256
 
         self.out.mkdir(parents=True, exist_ok=True)
@@ -277,46 +280,7 @@ class Trainer:
             "dev": figures,
         }
         (self.out / SOURCE_FILE).write_text(json.dumps(note, indent=2) + "\n")
-        (self.out / "README.md").write_text(_card(note))
-
-
-def _card(note: dict[str, Any]) -> str:
-    kinds = "\n".join(
-        f"| {kind} | {100 * row['exact']:.1f} % | {row['n']} |" for kind, row in note["dev"]["kinds"].items()
-    )
-    recipe = note["recipe"]
-    command = f"python -m chains.tuning train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
-    command += f" --lr {recipe['learning_rate']:g} --pack-tokens {recipe['pack_tokens']} --out DIR"
-    command += " --start ADAPTER" if recipe.get("start") else ""
-    before = sum(run["examples"] for run in note.get("earlier", ()))
-    earlier = (
-        f"\nADAPTER is what the same command made before, from {before:,} examples of earlier phrases."
-        if before
-        else ""
-    )
-    return f"""---
-license: apache-2.0
-base_model: HuggingFaceTB/SmolLM2-135M-Instruct
-library_name: peft
----
-# Tool-calling adapter for SmolLM2-135M-Instruct
-
-LoRA (rank {RANK}, alpha {ALPHA}, all linear layers, bf16) that teaches the model to read a tool list and to answer with
-`name {{"arg":value}}` lines or `no tool`, in the format of `chains/prompting.py`. Plain talk is the base model's,
-without the adapter. Bound to its base by the sha256 in `artwright.json`.
-
-Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["step"]:,} steps,
-{note["tokens"]:,} tokens), none seen twice, all from `chains/tuning/phrases`
-(MIT, written for this project) and, as code to copy, lines of Python's standard library (PSF): `{command}`.{earlier}
-
-| dev examples (frames kept out of training) | all target tokens right | n |
-|---|---|---|
-{kinds}
-| all | {100 * note["dev"]["exact"]:.1f} % | {note["dev"]["n"]} |
-
-Requests are in English; arguments are copied in any script. Limits: it is a small model, so long chains of tasks and
-far-fetched wordings fail now and then; the confidence that comes with each call says when to doubt it.
-"""
+        (self.out / "README.md").write_text(card(note, RANK, ALPHA))
 
 
 def main(arguments: list[str] | None = None) -> None:
