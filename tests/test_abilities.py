@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "bench"))
 
-from abilities import KINDS, flaw, material, same, sample
+from abilities import DEV_KINDS, KINDS, flaw, material, same, sample
 
 from chains.chat_model import ChatArtwright
 from chains.grammar import compile_tools
@@ -20,10 +20,10 @@ SAMPLE = {"numbers": 2, "names": 2, "code": 1, "talk": 2, "replies": 1}
 LEAST = 6  # of these eight; the benchmark says how many of all are right
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_there_are_enough_cases(kind: str) -> None:
-    cases = sample(kind)
-    compile_tools(material()["tools"])  # they can all be bound
+@pytest.mark.parametrize(("kind", "dev"), [*((kind, False) for kind in KINDS), *((kind, True) for kind in DEV_KINDS)])
+def test_there_are_enough_cases(kind: str, dev: bool) -> None:
+    cases = sample(kind, dev=dev)
+    compile_tools([tool for part in ("tools", "numbers_tools") for tool in material(dev).get(part, ())])
     assert len(cases) >= 100 and len({(str(case.messages), str(case.tools)) for case in cases}) == len(cases)
     for case in cases:
         names = Counter(tool["name"] for tool in case.tools)

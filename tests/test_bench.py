@@ -17,6 +17,8 @@ sys.path.insert(0, str(BENCH))
 import bfcl  # noqa: E402
 import routing  # noqa: E402
 
+from chains.grammar import compile_tools  # noqa: E402
+
 DEFAULT = {"count": 1, "seed": None, "words": 60, "prompt": ""}
 
 
@@ -58,6 +60,14 @@ def test_what_held_out_requests_expect_can_be_called(file):
                 for name, value in args.items():
                     if not isinstance(value, list | dict) and value != "*":
                         jsonschema.validate(value, fields[name])
+
+
+def test_requests_that_no_tool_serves_can_be_asked():
+    cases = routing.read_cases(BENCH / "dev_unserved.jsonl")
+    assert len({case["prompt"] for case in cases}) == len(cases) >= 100
+    assert not any(case["calls"] for case in cases)
+    for case in cases:
+        assert len(compile_tools(routing.offered(case))) == len(case["tools"])
 
 
 def test_a_missed_target_is_named():

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from chains.tuning import grammar, records
 from chains.tuning.answers import answer
 from chains.tuning.complete import complete_tools, twins, whole_request
-from chains.tuning.plugins import plugin_list
+from chains.tuning.plugins import _show, plugin_list, unseen_plugin
 from chains.tuning.toollists import ShownTool
 from chains.tuning.writer import Writer
 
@@ -43,6 +43,14 @@ def test_the_tables_are_whole() -> None:
                 else:
                     items = value.split(", ") if arg.kind == "list" else [value]
                     assert all(item.lower() in whole.text.lower() for item in items), (whole.text, value)
+
+
+def test_some_tool_is_always_missing_from_a_list() -> None:
+    rng = Random(5)
+    one_of_each = {tool.file: tool for tool in complete_tools()}.values()
+    tools = [_show(tool, rng) for tool in one_of_each]
+    other = unseen_plugin(tools, rng, "train")
+    assert other.plugin and other.shown["name"] not in {tool.shown["name"] for tool in tools}
 
 
 @pytest.mark.parametrize("seed", range(24))

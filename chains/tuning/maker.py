@@ -23,6 +23,7 @@ from chains.tuning.generic import generic_list, unseen_generic
 from chains.tuning.invented import invented_tools
 from chains.tuning.lookups import lookup_list, unseen_lookup
 from chains.tuning.plugins import plugin_list, unseen_plugin
+from chains.tuning.quantities import QuantityTool, quantity_list
 from chains.tuning.several import several
 from chains.tuning.toollists import CLUSTERS, PLAIN, ShownTool, pick_known, pick_tools, show
 from chains.tuning.whole import whole
@@ -60,6 +61,7 @@ def example(writer: Writer) -> Example:
     """One example for a tool list."""
     shares = GENERIC_SHARES if any(tool.generic for tool in writer.tools) else SHARES
     shares = LOOKUP_SHARES if any(tool.lookup for tool in writer.tools) else shares
+    shares = QUANTITY_SHARES if any(isinstance(tool.lookup, QuantityTool) for tool in writer.tools) else shares
     kind = writer.rng.choices(list(shares), list(shares.values()))[0]
     made = KINDS[kind](writer)
     turns = made.turns
@@ -136,11 +138,13 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-PLUGINS, GENERIC, LOOKUPS = 0.32, 0.10, 0.25  # shares of the groups whose list holds tools of that kind
+# Shares of the groups whose list holds tools of that kind.
+PLUGINS, GENERIC, LOOKUPS, QUANTITIES = 0.28, 0.1, 0.22, 0.06
 _LISTS = (
     (plugin_list, PLUGINS),
     (generic_list, PLUGINS + GENERIC),
     (lookup_list, PLUGINS + GENERIC + LOOKUPS),
+    (quantity_list, PLUGINS + GENERIC + LOOKUPS + QUANTITIES),
     (_picked, 1.0),
 )
 _WHOLE = 0.45  # of the requests for one task, where the list has the app's own tools
@@ -156,6 +160,7 @@ GENERIC_SHARES = {
     "answer": 9,
 }
 LOOKUP_SHARES = {"tool": 30, "talk": 6, "unseen": 8, "answer": 56}
+QUANTITY_SHARES = {"tool": 78, "talk": 6, "unseen": 12, "answer": 4}
 
 
 def _clean(turn: Turn) -> Turn:

@@ -19,8 +19,8 @@ from chains.schemas import TASKS
 from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
-COMPLETE, FROM_PARTS = 0.5, 0.32  # shares of the lists with tools of `chains.tuning.complete` and of `parts`
-NEAR_OURS = ("office", "stage", "words", "words_b", "studio")  # files with tools that the app's own could pass for
+COMPLETE, FROM_PARTS = 0.58, 0.27  # shares of the lists with tools of `chains.tuning.complete` and of `parts`
+NEAR_OURS = ("office", "stage", "words", "words_b", "studio", "makers")  # files the app could seem to serve
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,8 @@ def unseen_plugin(tools: list[ShownTool], rng: Random, split: str) -> ShownTool:
     here = [tool.plugin.plugin for tool in tools if tool.plugin is not None]
     ours_alone = all(tool.task in TASKS for tool in tools)
     if any(plugin.wholes for plugin in here) or (ours_alone and rng.random() < COMPLETE):
-        return _show(rng.choice(_complete(split, {*NEAR_OURS, *(plugin.file for plugin in here)}, here)), rng)
+        others = _complete(split, {*NEAR_OURS, *(plugin.file for plugin in here)}, here)
+        return _show(rng.choice(others) if others else _from_parts(1, rng, split, here)[0], rng)
     if any(plugin.from_parts for plugin in here):
         return _show(_from_parts(1, rng, split, here)[0], rng)
     domains = {plugin.domain for plugin in here}

@@ -3,7 +3,7 @@
     python -m chains.tuning make --count 20            # look at examples
     python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
     python tests/bench/abilities.py --dev --requests > code.jsonl
-    python -m chains.tuning calibrate --requests tests/bench/dev.jsonl tests/bench/dev_more.jsonl code.jsonl
+    python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl
 
 LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
 budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
@@ -295,7 +295,7 @@ def main(arguments: list[str] | None = None) -> None:
     make.add_argument("--split", choices=("train", "dev"), default="train")
     make.add_argument("--json", action="store_true", help="one JSON line an example")
     calibrate = commands.add_parser("calibrate", help="fit how sure an adapter's choices are to requests with answers")
-    dev = [Path(f"tests/bench/{name}.jsonl") for name in ("dev", "dev_more")]
+    dev = [Path(f"tests/bench/{name}.jsonl") for name in ("dev", "dev_more", "dev_unserved")]
     calibrate.add_argument("--requests", type=Path, nargs="+", default=dev, help="JSON lines")
     calibrate.add_argument("--adapter", type=Path, default=Path("chains/tuning/adapter"), help="its folder")
     train = commands.add_parser("train", help="train the adapter")

@@ -12,7 +12,7 @@
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
 together from abilities.json: sentences, tools and values that the tuning of the LLM has not seen. `--dev` takes those
-of abilities_dev.json (code and replies only), on which decisions are made while the LLM is tuned.
+of abilities_dev.json (numbers, code and replies only), on which decisions are made while the LLM is tuned.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DRAWS = 5  # numbers drawn for each sentence
 OFFERED = 5  # tools bound in a case
 CODE_CASES = 110
 STOP_TOKENS = 16
-DEV_KINDS = ("code", "replies")
+DEV_KINDS = ("numbers", "code", "replies")
 Material = Mapping[str, Any]
 
 
@@ -92,7 +92,7 @@ def numbers(given: Material) -> list[Case]:
             values = drawn(random.Random(seed))
             prompt = frame["text"].format(**values)
             args = {name: values[letter] for name, letter in frame["args"].items()}
-            tools = offered(given, seed, frame["tool"])
+            tools = offered({"tools": given.get("numbers_tools", given["tools"])}, seed, frame["tool"])
             cases.append(Case("numbers", (HumanMessage(prompt),), tools, frame["tool"], args))
     return cases
 
@@ -229,7 +229,7 @@ def main() -> None:
             print(json.dumps(line, ensure_ascii=False))
         return
     if options.dev and not set(options.kind or DEV_KINDS) <= set(DEV_KINDS):
-        parser.error(f"--dev has cases for {' and '.join(DEV_KINDS)} alone")
+        parser.error(f"--dev has cases for {', '.join(DEV_KINDS)} alone")
 
     llm = ChatArtwright(model=options.llm)
     shares = {}
