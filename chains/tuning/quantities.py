@@ -152,9 +152,8 @@ def show(trade: Trade, rng: Random) -> ShownTool:
     properties: dict[str, Any] = {}
     required = []
     for quantity in rng.sample(trade.quantities, count):
-        name = next(
-            name for name in (rng.choice(quantity.names), quantity.label.replace(" ", "_")) if name not in shown
-        )
+        free = [name for name in quantity.names if name not in shown]
+        name = rng.choice(free or [f"{quantity.label.replace(' ', '_')}_{len(shown)}"])
         shown[name] = quantity
         properties[name] = {"type": _KINDS[quantity.kind]}
         if quantity.about and rng.random() < described:
