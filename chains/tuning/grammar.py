@@ -242,6 +242,11 @@ def spelled(value: int, rng: Random) -> str:
     return start + (f"{rng.choice([' and ', ' and ', ' '])}{spelled(rest, rng)}" if rest else "")
 
 
+def cut(text: str, mark: str) -> tuple[str, ...]:
+    """What stands between the marks, without the spaces around it."""
+    return tuple(part.strip() for part in text.split(mark))
+
+
 def listing(parts: list[str], rng: Random) -> str:
     """ "a, b and c" """
     if len(parts) == 1:

@@ -24,7 +24,7 @@ from typing import Any
 
 from chains.tuning import copied, grammar
 from chains.tuning.answers import Slots
-from chains.tuning.grammar import sections, verbatim
+from chains.tuning.grammar import cut, sections, verbatim
 from chains.tuning.lookups import words_of
 from chains.tuning.toollists import ShownTool
 
@@ -122,19 +122,15 @@ def _trade(head: str, lines: list[str]) -> Trade:
     names, _, texts = lines[0].removeprefix("tool: ").partition(" ; ")
     fields = tuple(_quantity(line[2:]) for line in lines[2:] if line.startswith("- "))
     messages = tuple(line[2:] for line in lines[2:] if line.startswith("> "))
-    asks = _split(lines[1].removeprefix("do: "), " | ")
-    return Trade(_split(names, ","), _split(texts, " // "), asks, fields, messages, grammar.reserved(head))
+    asks = cut(lines[1].removeprefix("do: "), " | ")
+    return Trade(cut(names, ","), cut(texts, " // "), asks, fields, messages, grammar.reserved(head))
 
 
 def _quantity(line: str) -> Quantity:
     start, ways, *about = line.split(" ; ")
     label, _, rest = start.partition(": ")
     names, _, kind = rest.partition(" = ")
-    return Quantity(label, _split(names, ","), kind.strip(), _split(ways, " | "), about[0].strip() if about else "")
-
-
-def _split(text: str, mark: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(mark))
+    return Quantity(label, cut(names, ","), kind.strip(), cut(ways, " | "), about[0].strip() if about else "")
 
 
 def quantity_list(rng: Random, split: str) -> list[ShownTool]:

@@ -26,7 +26,7 @@ from typing import Any
 
 from chains.tuning import grammar
 from chains.tuning.answers import SLOT, Slots
-from chains.tuning.grammar import verbatim
+from chains.tuning.grammar import cut, verbatim
 from chains.tuning.lookups import read_arguments, words_of
 from chains.tuning.toollists import ShownTool
 
@@ -104,11 +104,11 @@ def _domain(head: str, lines: list[str]) -> Domain:
     names, _, texts = about["tool"].partition(" ; ")
     parameters, slots = read_arguments(about["given"])
     return Domain(
-        _split(names, ","),
-        _split(texts, " // "),
+        cut(names, ","),
+        cut(texts, " // "),
         parameters,
         slots,
-        _split(about["it"], " | "),
+        cut(about["it"], " | "),
         tuple(_field(line.removeprefix("- ")) for line in lines[3:]),
         grammar.reserved(head),
     )
@@ -118,12 +118,8 @@ def _field(line: str) -> Field:
     start, asks, replies, fragment = line.split(" ; ")
     label, _, rest = start.partition(": ")
     names, _, values = rest.partition(" = ")
-    split = _split(asks, " | "), _split(replies, " | ")
-    return Field(label, _split(names, ","), _split(values, "|"), *split, fragment.strip())
-
-
-def _split(text: str, mark: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(mark))
+    split = cut(asks, " | "), cut(replies, " | ")
+    return Field(label, cut(names, ","), cut(values, "|"), *split, fragment.strip())
 
 
 def record_tools(rng: Random, split: str, count: int) -> list[ShownTool]:

@@ -12,7 +12,8 @@
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
 together from abilities.json: sentences, tools and values that the tuning of the LLM has not seen. `--dev` takes those
-of abilities_dev.json (numbers, code and replies only), on which decisions are made while the LLM is tuned.
+of abilities_dev.json (numbers, which have tools of their own there, code and replies), on which decisions are made
+while the LLM is tuned.
 """
 
 from __future__ import annotations
