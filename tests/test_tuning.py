@@ -227,7 +227,12 @@ def small_group() -> Group:
         for n in range(2, 8)
     ]
     talk = [Example([Turn("user", "thank you")], [], "talk"), Example([Turn("user", "hi")], [], "talk")]
-    return Group(tools, examples + talk)
+    asked = [
+        Turn("user", "how many?"),
+        Turn("assistant", calls=(("about", {}),)),
+        Turn("tool", '{"here": 4, "gone": 2}', name="about"),
+    ]
+    return Group(tools, [*examples, *talk, Example(asked, [], "answer", "There are 4.")])
 
 
 def test_packed_loss_equals_the_requests_one_by_one(tiny: Path) -> None:
@@ -247,7 +252,7 @@ def test_packed_loss_equals_the_requests_one_by_one(tiny: Path) -> None:
     for example in group.examples:
         prompt = encode(tokenizer, tool_prompt(group.tools, example.turns))
         answer = tokenizer.encode(answer_text(group.tools, example), add_special_tokens=False)
-        answer += [tokenizer.convert_tokens_to_ids("<|im_end|>")] if example.calls else []
+        answer += [tokenizer.convert_tokens_to_ids("<|im_end|>")] if example.calls or example.reply else []
         logits = plain(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
         total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="sum")
         count += len(answer)

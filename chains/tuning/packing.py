@@ -1,7 +1,7 @@
 """Many requests behind one prompt, in one sequence, so that the tool list is paid for once.
 
 Unusual here: a pack is `prefix | request 1 | request 2 | ...`. Each request sees the prefix and itself, its positions
-go on from the prefix, and the loss falls on the assistant's decision and calls alone. That equals training on each
+go on from the prefix, and the loss falls on what the assistant writes alone. That equals training on each
 request separately (a test proves it) at a third of the tokens. Attention is computed a chunk of requests at a time over
 the prefix and the chunk, so that no request pays for the square of the whole pack.
 """
