@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from chains.tuning import grammar
+from chains.tuning.complete import complete_tools
 from chains.tuning.followups import followup
 from chains.tuning.parts import domains, put_together
 from chains.tuning.plugin_requests import PluginRequest
@@ -87,6 +88,8 @@ def test_the_dev_split_has_tools_of_its_own() -> None:
         for split in ("train", "dev")
     }
     assert seen["train"] and seen["dev"] and not seen["train"] & seen["dev"]
+    names = [plugin.names[0] for plugin in (*plugins(), *complete_tools())]
+    assert len(set(names)) == len(names)
 
 
 def test_the_parts_are_whole() -> None:

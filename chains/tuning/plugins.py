@@ -20,7 +20,8 @@ from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
 COMPLETE, FROM_PARTS = 0.58, 0.27  # shares of the lists with tools of `chains.tuning.complete` and of `parts`
-NEAR_OURS = ("office", "stage", "words", "words_b", "studio", "makers", "designs")  # files the app could seem to serve
+# Files of tools that the app could seem to serve itself.
+NEAR_OURS = ("office", "stage", "words", "words_b", "studio", "makers", "designs", "inscriptions")
 
 
 @dataclass(frozen=True)
