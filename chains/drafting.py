@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chains.grammar import Arguments, Vocabulary
+from chains.prompting import Segment, encode
 from chains.spacing import spaced
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ class Drafter:
         return rest[0] if rest else None
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        return ids
+        return encode(self._tokenizer, [Segment(text)])
 
 
 def guess_arguments(schema: Mapping[str, Any], written: str, said: str, last: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from chains.prompting import Segment, Turn
+from chains.prompting import Segment, Turn, encode
 
 S = TypeVar("S", str, list[int])
 
@@ -107,8 +107,7 @@ class Native:
         if not before + data + after:
             return []
         cut = _unused(before + data + after)
-        pieces = self._pieces(before + self._defused(data, cut) + after, cut)
-        return [i for piece in pieces for i in self._tokenizer.encode(piece.text, add_special_tokens=False)]
+        return encode(self._tokenizer, self._pieces(before + self._defused(data, cut) + after, cut))
 
     def prompt(self, turns: Sequence[Turn], system: str, tools: Sequence[Mapping[str, Any]]) -> list[Segment]:
         """The conversation as the template writes it, up to where the assistant's turn begins.

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ _MISLEADING = re.compile(
     r"[|,()]|^\s|^(null|true|false|string|integer|number|boolean|array|object|any|-?\d+(\.\d+)?|)$"
 )
 PLAIN_TALK_TURNS = 6  # turns of the conversation that plain talk sees
+_ENCODING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,16 @@ def plain_prompt(turns: Sequence[Turn], system: str = "") -> list[Segment]:
 def encode(tokenizer: Any, segments: Sequence[Segment]) -> list[int]:
     """Token ids of a prompt.
 
-    Text that is data never yields a special token (`<|im_end|>` in it stays five plain tokens or so).
+    Text that is data never yields a special token (`<|im_end|>` in it stays five plain tokens or so). Fast tokenizers
+    keep the choice in themselves, where another thread's would replace it; so all texts are encoded here, one by one.
     """
     ids: list[int] = []
     for segment in segments:
         if segment.text:
-            ids += tokenizer.encode(segment.text, add_special_tokens=False, split_special_tokens=not segment.control)
+            with _ENCODING:
+                ids += tokenizer.encode(
+                    segment.text, add_special_tokens=False, split_special_tokens=not segment.control
+                )
     return ids
 
 
