@@ -31,8 +31,9 @@ from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
 _TYPES = {"n": "number", "i": "integer"}
-RECORDS = 0.65  # of the lists have the tools of `chains.tuning.records`
+RECORDS = 0.55  # of the lists have the tools of `chains.tuning.records`
 _OF_ONE_FILE = 0.5  # of the lists have the tools of one file
+_CODE = 0.6  # of these have it chosen among those that take code, the hardest to copy
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too
 
 
@@ -141,7 +142,8 @@ def lookup_list(rng: Random, split: str) -> list[ShownTool]:
     else:
         if rng.random() < _OF_ONE_FILE:
             files = sorted({lookup.file for lookup in here})
-            file = rng.choice([*files, *(file for file in files if file.startswith("code"))])  # the hardest to copy
+            code = [file for file in files if file.startswith("code")]
+            file = rng.choice(code if code and rng.random() < _CODE else files)
             here = [lookup for lookup in here if lookup.file == file]
         tools = [_show(lookup) for lookup in rng.sample(here, min(len(here), count))]
     if rng.random() < _WITH_OURS:
