@@ -90,17 +90,20 @@ class Judged:
     right: frozenset[str]
 
 
-def fit(judged: Sequence[Judged]) -> Calibration:
+def fit(judged: Sequence[Judged], handicap: float | None = None) -> Calibration:
     """The temperature and handicap under which the right names are likeliest, and the threshold that follows from them.
 
-    Raises ValueError for too few requests.
+    A `handicap` that is given stays as it is. Raises ValueError for too few requests, or one that is out of range.
     """
     if len(judged) < 10 * FEWEST:
         raise ValueError(f"{len(judged)} requests are too few to calibrate with; give {10 * FEWEST} or more")
     low, high = HANDICAPS
     could_abstain = any(name == prompting.NO_TOOL for one in judged for name, _ in one.ranking)
+    if handicap is not None and not low <= handicap <= high:
+        raise ValueError(f"a handicap of {handicap} nats is out of range; give {low} to {high}")
     steps = range(round(10 * low), round(10 * high) + 1) if could_abstain else [0]
-    found = min((_tempered(judged, step / 10) for step in steps), key=lambda one: loss(judged, one))
+    tried = [step / 10 for step in steps] if handicap is None else [handicap]
+    found = min((_tempered(judged, step) for step in tried), key=lambda one: loss(judged, one))
     return replace(found, ask_below=threshold(guesses(judged, found)))
 
 
@@ -228,7 +231,7 @@ def _offered(case: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def command(requests: Sequence[Path], adapter: Path) -> None:
+def command(requests: Sequence[Path], adapter: Path, handicap: float | None = None) -> None:
     """`python -m chains.tuning calibrate`: fit to `requests` and keep it beside `adapter`. Raises ValueError."""
     import sys
 
@@ -243,7 +246,7 @@ def command(requests: Sequence[Path], adapter: Path) -> None:
         judged.append(one)
         print(f"\r{len(judged)}/{len(cases)} ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    found = fit(judged)
+    found = fit(judged, handicap)
     write(adapter, found, len(judged))
     for name, calibration in (("before", Calibration()), ("after", found)):
         guessed = guesses(judged, calibration)

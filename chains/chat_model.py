@@ -233,12 +233,14 @@ class ChatArtwright(BaseChatModel):
         if not turns:
             raise ValueError("there is nothing to answer; give at least one message besides the system's")
         single = parallel_tool_calls is False or choice not in ("auto", "any", "none")
+        lessons = taught(self._folders()[1])
         request = Request(
             turns, system, compiled, choice,
             max_calls=1 if single else self.max_calls,
             limit=limit,
             stops=_stops(stop if stop is not None else self.stop),
-            replies="replies" in taught(self._folders()[1]),
+            replies="replies" in lessons,
+            cites="citing" in lessons,
             may_ask=may_ask,
             plain_talk=plain_talk,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chains.grammar import Arguments, Vocabulary
+from chains.numbers import LINE, said_numbers, without_null
 from chains.prompting import Segment, encode
 from chains.spacing import spaced
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from chains.session import Session
 
 DRAFT_TOKENS = 40  # longest guess; a wrong token costs about a thirtieth of the pass that it saves where it is right
-_LINE = r"(?<=\\[nt])"  # a line's beginning, as it is shown: its escape ends with a letter
-_NUMBER = rf"(?:(?<![\w.])|{_LINE})-?\d+(?:\.\d+)?(?!\w)"
-_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_SPOKEN = {word: str(i + 1) for i, word in enumerate(_WORDS)}
-_NUMBERS = re.compile(rf"{_NUMBER}|\b({'|'.join(_WORDS)})\b", re.IGNORECASE)
 _WORD = re.compile(r"[\w'\u2019-]*")
 _CLAUSE = re.compile(r"[^,.;:!?\"\\\u201c\u201d\n<]*")
 
@@ -122,7 +118,7 @@ def guess_arguments(schema: Mapping[str, Any], written: str, said: str, last: st
     `said` is the conversation, `last` what the person said last.
     """
     properties, required = schema.get("properties") or {}, schema.get("required") or ()
-    out, numbers = "{", _numbers(last)
+    out, numbers = "{", said_numbers(last)
     for i, (name, field) in enumerate(properties.items()):
         out += ("," if i else "") + json.dumps(name, ensure_ascii=False) + ":"
         part = written[len(out) :]
@@ -130,7 +126,7 @@ def guess_arguments(schema: Mapping[str, Any], written: str, said: str, last: st
             return ""
         value, whole = _parsed(part)
         if not whole:
-            kind = _kind(field)
+            kind = without_null(field)
             if part.startswith('"'):
                 value = _string(part, kind, said, last)
             elif part and part[0] in "-0123456789":
@@ -156,14 +152,6 @@ def _parsed(part: str) -> tuple[str, bool]:
     return part[:end], not (number and end == len(part))
 
 
-def _kind(field: Any) -> Mapping[str, Any]:
-    """A property's schema, without the null that stands beside it."""
-    if not isinstance(field, Mapping):
-        return {}
-    parts = [part for part in field.get("anyOf") or () if part != {"type": "null"}]
-    return parts[0] if len(parts) == 1 and isinstance(parts[0], Mapping) else field
-
-
 def _begun(kind: Mapping[str, Any], required: bool, numbers: list[str], last: str) -> str:
     """A value of which nothing is written yet; empty if it cannot be guessed."""
     named = [json.dumps(spaced(v, kind, ()), ensure_ascii=False) for v in kind.get("enum") or () if str(v) in last]
@@ -187,7 +175,7 @@ def _string(part: str, kind: Mapping[str, Any], said: str, last: str) -> str:
     shown = part[1:]  # what was said is shown with a string's escapes already
     if not shown.strip():
         return ""
-    begins = "" if shown.startswith(" ") else rf"(?:(?<!\w)|{_LINE})"
+    begins = "" if shown.startswith(" ") else rf"(?:(?<!\w)|{LINE})"
     for text in (last, said):
         found = re.search(begins + re.escape(shown), text, re.IGNORECASE)
         if found:
@@ -195,8 +183,3 @@ def _string(part: str, kind: Mapping[str, Any], said: str, last: str) -> str:
             rest = more.match(text, found.end())
             return f'"{shown}{rest.group().rstrip() if rest else ""}"'
     return ""
-
-
-def _numbers(text: str) -> list[str]:
-    """Numbers of a message in their order, digits or words, as JSON."""
-    return [_SPOKEN.get(found.group().lower(), found.group()) for found in _NUMBERS.finditer(text)]

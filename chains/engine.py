@@ -25,6 +25,7 @@ from chains.grammar import Arguments, Tool, Vocabulary
 from chains.llama import KeyValues, Llama, is_llama
 from chains.lora import merged
 from chains.native import Native
+from chains.numbers import MEANT_TWICE, untangled
 from chains.session import Session
 from chains.weights import embedded_base, quiet
 
@@ -36,9 +37,6 @@ __all__ = ["Call", "Decision", "Engine", "Outcome", "Sampler", "embedded_base", 
 
 CALL_TOKENS = 768  # after which the arguments of one call are brought to an end
 SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
-REPETITION_PENALTY = 1.05  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
-REPEATED_WORDS = 5  # tokens in a row that plain talk never writes twice
-REPEATED_COPY = 20  # the same for text that copies, where a long number may hold many like digits
 
 
 @dataclass
@@ -150,7 +148,7 @@ class Engine:
         self.size = int(base.get_output_embeddings().weight.shape[0])
         self.context = int(getattr(base.config, "max_position_embeddings", 4096))
         stops = self.native.stops if self.native else ()
-        self._special = sorted({*self.tokenizer.all_special_ids, self.start, self.end, *stops})
+        self.special = sorted({*self.tokenizer.all_special_ids, self.start, self.end, *stops})
         self._vocabulary: Vocabulary | None = None
         self._slots: OrderedDict[tuple[bool, tuple[int, ...]], _Slot] = OrderedDict()
         self._lock = threading.Lock()
@@ -180,62 +178,6 @@ class Engine:
         outcome.cached += shared
         return Session(self, tuned, key, tokens, shared, slot.cache if slot and shared else None)
 
-    def talk(
-        self,
-        session: Session,
-        sampler: Sampler,
-        max_tokens: int,
-        stops: Sequence[str],
-        outcome: Outcome,
-        copies: bool = False,
-    ) -> Iterator[str]:
-        """Plain text in pieces, until the model ends it, one of `stops` would come, or `max_tokens` are written.
-
-        Text that `copies` (a number out of a tool's result, say) repeats itself at no cost, within limits.
-        """
-        import torch
-
-        try:
-            written: list[int] = []
-            done = ""  # text already yielded
-            for _ in range(min(max_tokens, self.context - len(session))):
-                logits = session.logits()[0]  # (V,)
-                if written:
-                    if not copies:
-                        seen = torch.tensor(sorted(set(written)))
-                        logits[seen] = torch.where(
-                            logits[seen] > 0, logits[seen] / REPETITION_PENALTY, logits[seen] * REPETITION_PENALTY
-                        )
-                    logits[_repeating(written, REPEATED_COPY if copies else REPEATED_WORDS)] = -math.inf
-                else:
-                    logits[self._special] = -math.inf  # an answer is never empty
-                token = sampler.pick(logits)
-                outcome.written += 1
-                if token in self._special:
-                    outcome.ended_by = token
-                    break
-                written.append(token)
-                session.push([token])
-                text = self.tokenizer.decode(written).lstrip()
-                cut = min((text.find(stop) for stop in stops if stop in text), default=-1)
-                if cut >= 0:
-                    if text[len(done) : cut]:
-                        yield text[len(done) : cut]
-                    return
-                if text.endswith("\ufffd"):  # half of a character
-                    continue
-                safe = len(text) - max((_overlap(text, stop) for stop in stops), default=0)
-                if safe > len(done):
-                    yield text[len(done) : safe]
-                    done = text[:safe]
-            else:
-                outcome.finish = "length"
-            rest = self.tokenizer.decode(written).lstrip()[len(done) :]
-            if rest:
-                yield rest
-        finally:
-            session.keep()
-
     def calls(
         self,
         session: Session,
@@ -246,10 +188,12 @@ class Engine:
         must_call: bool,
         max_calls: int,
         marked: Collection[str] = (),
+        last: str = "",
     ) -> Iterator[Decision | Call]:
         """A Decision, then its calls; none after prompting.NO_TOOL, which is a candidate unless `must_call`.
 
-        `marked`: the tools in whose calls the mark for quoted text can mean something.
+        `marked`: the tools in whose calls the mark for quoted text can mean something; `last`: what the person said
+        last, as the prompt shows it.
         """
         by_name = {tool.name: tool for tool in tools}
         said = self.tokenizer.decode(session.said())
@@ -283,7 +227,10 @@ class Engine:
             outcome.written += len(choice.candidate.tokens) + len(ready[name].forced)
             outcome.finish = "tool_calls"
             outcome.written += write(session, arguments, ready[name].draft, drafter, sampler.pick, self.context)
-            call = Call(name, by_name[name].given(arguments.text), ranking[0][1])
+            text = arguments.text
+            if not sampler.temperature:
+                text = self._untangled(session, by_name[name], text, last)
+            call = Call(name, by_name[name].given(text), ranking[0][1])
             if call.name == (before and before.name) and call.arguments == (before and before.arguments):
                 break  # the same call again, word for word, is a loop
             yield call
@@ -297,6 +244,27 @@ class Engine:
             session.push([self._newline])
             outcome.written += 1
         session.keep()
+
+    def _untangled(self, session: Session, tool: Tool, written: str, last: str) -> str:
+        """The arguments at the end of `session`, or better ones in their place if they have a number twice."""
+        ways = untangled(written, tool.description["parameters"], last)
+        options = []
+        for text in (written, *ways) if ways else ():
+            tokens = prompting.encode(self.tokenizer, [prompting.Segment(f" {text}")])
+            if Arguments(tool, self.vocabulary, CALL_TOKENS).fits(*tokens):
+                options.append(Candidate(text, tuple(tokens)))
+        if len(options) < 2 or options[0].name != written:
+            return written
+        length = len(options[0].tokens)
+        if session.said()[-length:] != [*options[0].tokens]:  # tokens that the tokenizer would have put otherwise
+            return written
+        session.rewind(length)
+        likely = dict(choose(session, options, lambda _: ()).ranking)  # all begin alike, so none is written
+        best = max(options[1:], key=lambda option: likely[option.name])
+        if likely[written] >= MEANT_TWICE * likely[best.name]:
+            best = options[0]
+        session.push(best.tokens)
+        return best.name
 
     def _candidates(self, names: list[str], *, plain: bool) -> list[Candidate]:
         everything = [*names, prompting.NO_TOOL] if plain else names
@@ -379,17 +347,3 @@ def load_engine(
         if key not in _loaded:
             _loaded[key] = Engine(*key)
         return _loaded[key]
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that may still become `stop`."""
-    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)
-
-
-def _repeating(written: list[int], words: int) -> list[int]:
-    """Tokens that would repeat `words` tokens in a row."""
-    n = words - 1
-    if len(written) <= n:
-        return []
-    tail = written[-n:]
-    return [written[i + n] for i in range(len(written) - n) if written[i : i + n] == tail]

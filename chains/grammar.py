@@ -250,6 +250,8 @@ class Vocabulary:
         self.space = [token for token, text in enumerate(self.bytes) if text == b" " or text.startswith(b" {")]
         self.line = [token for token, text in enumerate(self.bytes) if text.startswith(b"\n")]
         self.quoted = np.array([text[:1] == b'"' for text in self.bytes])  # (V,) begins with a quote
+        self.opening = [token for token, text in enumerate(self.bytes) if text.strip(b" ") == b"{"]
+        self.braces = [token for token, text in enumerate(self.bytes) if b"{" in text]
         mark = MARK.encode()
         self.mark = np.array([text.lstrip(b' "').startswith(mark) for text in self.bytes])  # (V,) begins with MARK
         self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
@@ -291,9 +293,9 @@ class Arguments:
         twin._text, twin._number = bytearray(self._text), bytearray(self._number)
         return twin
 
-    def fits(self, token: int) -> bool:
-        """Whether the grammar lets `token` come next."""
-        return bool(self._matcher.validate_tokens([token]))
+    def fits(self, *tokens: int) -> bool:
+        """Whether the grammar lets `tokens` come next."""
+        return bool(self._matcher.validate_tokens(list(tokens)) == len(tokens))
 
     @property
     def done(self) -> bool:

@@ -53,7 +53,7 @@ def merged(base: Any, folder: Path, adapter: Path) -> Any:
 
 
 def taught(adapter: Path | None) -> frozenset[str]:
-    """What an adapter was taught, as its note says: "calls", and "replies" that use a tool's result."""
+    """What an adapter was taught, as its note says: "calls", "replies" that use a tool's result, and "citing" it."""
     note = adapter / SOURCE_FILE if adapter else None
     if note is None or not note.is_file():
         return frozenset()

@@ -19,7 +19,9 @@ not part of the call (`Engine` drops them).
 What the person says is shown with the escapes of a JSON string (`\\"`, `\\\\`, `\\n`). So the text to copy into an
 argument is, token for token, what the argument holds; as it was typed, the first `"` of a piece of code would end it.
 For the same reason strings begin with a space where the words that they repeat do (`chains.spacing`), and a long
-stretch that is taken over whole is not copied but pointed at (`chains.pointing`).
+stretch that is taken over whole is not copied but pointed at (`chains.pointing`). What a tool answers in JSON is shown
+as lines (`chains.results`); plain talk and models with a format of their own see it as it is. In a reply the name of a
+value stands in front of it, which the model writes and nobody is shown (`chains.tuning.citing`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chains.pointing import pointers, target
+from chains.results import as_lines
 from chains.spacing import escaped, spaced
 
 NO_TOOL = "no tool"
@@ -156,7 +159,7 @@ def tool_prompt(tools: Sequence[Mapping[str, Any]], turns: Sequence[Turn], syste
         if turn.role == "assistant":
             segments += _message("assistant", call_lines(tools, turn.calls, turns[:i]) or f"{NO_TOOL}\n{turn.text}")
         elif turn.role == "tool":
-            segments += _message("tool", f"{turn.name}: {turn.text}")
+            segments += _message("tool", f"{turn.name}: {as_lines(turn.text)}")
         else:
             segments += _message(turn.role, shown(turn.text))
     return [*segments, Segment("<|im_start|>assistant\n", control=True)]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
@@ -17,11 +18,15 @@ from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
+from chains.prose import Citable, prose
 from chains.quoting import MARK
+from chains.results import as_lines, named
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
     from chains.native import Native
+
+MOST_NAMES = 64  # in results, beyond which a reply cites none
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ class Request:
     """What is asked of the model: `turns` after the caller's `system` message, and how to answer.
 
     `choice` is auto, any, none or a tool's name; `limit` bounds plain talk in tokens, which ends before any of
-    `stops`. With `replies` the adapter was taught to answer with a tool's result. With `may_ask` a choice below the
-    adapter's threshold ends the turn ("unsure"); without `plain_talk` the choice of no tool does.
+    `stops`. With `replies` the adapter was taught to answer with a tool's result, with `cites` to put in front of a
+    value what the result calls it. With `may_ask` a choice below the adapter's threshold ends the turn ("unsure");
+    without `plain_talk` the choice of no tool does.
     """
 
     turns: Sequence[Turn]
@@ -41,6 +47,7 @@ class Request:
     limit: int
     stops: Sequence[str]
     replies: bool
+    cites: bool = False
     may_ask: bool = False
     plain_talk: bool = True
 
@@ -82,6 +89,7 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
                 must_call=request.choice != "auto",
                 max_calls=request.max_calls,
                 marked=_marked(request),
+                last=next((prompting.shown(turn.text) for turn in reversed(request.turns) if turn.role == "user"), ""),
             ):
                 yield _resolved(event, request) if isinstance(event, Call) else event
                 if isinstance(event, Decision):
@@ -94,12 +102,26 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
         if replies:  # the words after a tool's result are taught, those of plain talk are the base model's
             decision = prompting.encode(engine.tokenizer, [Segment(f"{prompting.NO_TOOL}\n")])
             session.push(decision[len(session) - asked :])
-            yield from engine.talk(session, sampler, request.limit, request.stops, outcome, copies=True)
+            citable = _citable(request) if request.cites else None
+            yield from prose(
+                engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable
+            )
             return
     recent = prompting.as_talk(request.turns)[-prompting.PLAIN_TALK_TURNS :]
     prompt = fitting(engine, recent, lambda part: prompting.plain_prompt(part, request.system))
     session = engine.session(prompt, False, outcome)
-    yield from engine.talk(session, sampler, request.limit, request.stops, outcome)
+    heard = recent[-1].text if recent[-1].role == "user" else None
+    yield from prose(engine, session, sampler, request.limit, request.stops, outcome, heard=heard)
+
+
+def _citable(request: Request) -> Citable:
+    """What a reply to the newest results may cite; nothing where there are more names than a reply needs."""
+    asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
+    results = [as_lines(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
+    names = [[value.name for value in named(result)] for result in results]
+    distinct = list(dict.fromkeys(chain.from_iterable(names)))
+    braces = any("{" in result and not own for result, own in zip(results, names, strict=True))
+    return Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
 
 
 def _marked(request: Request) -> set[str]:
@@ -126,7 +148,7 @@ def _native(
     session = engine.session(prompt, False, outcome)
 
     def talk() -> Iterator[str]:
-        return engine.talk(session, sampler, request.limit, request.stops, outcome, copies=True)
+        return prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True)
 
     if not request.offered:
         session.push(native.encode(native.lead or ""))

@@ -172,6 +172,9 @@ def test_a_handicap_is_found_and_changes_what_is_chosen() -> None:
         judged.append(Judged(tuple(ranking), frozenset([right])))
     found = fit(judged)
     assert found.handicap == pytest.approx(1.0, abs=0.35) and found.temperature == pytest.approx(1.0, abs=0.3)
+    assert fit(judged, 0.4).handicap == 0.4
+    with pytest.raises(ValueError, match=r"out of range; give 0\.0 to 1\.4"):
+        fit(judged, 2.0)
     right_before, right_after = (sum(good for _, good in guesses(judged, c)) for c in (Calibration(), found))
     assert right_after > right_before
     assert Calibration(handicap=1.0).of(((NO_TOOL, 0.6), ("draw", 0.4)))[0][0] == "draw"

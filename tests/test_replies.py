@@ -13,6 +13,7 @@ from random_tools import tiny_llm
 from safetensors.torch import save_file
 
 import chains.engine
+import chains.prose
 from chains.chat_model import ChatArtwright
 from chains.choice import Choice
 from chains.grammar import compile_tools
@@ -68,13 +69,13 @@ def greedy(llm: ChatArtwright, model: Any, prompt: list[Segment], count: int = 1
             logits = model(torch.tensor([start + written])).logits[0, -1].float().clone()
         if penalty and written:
             seen = torch.tensor(sorted(set(written)))
-            factor = chains.engine.REPETITION_PENALTY
+            factor = chains.prose.REPETITION_PENALTY
             logits[seen] = torch.where(logits[seen] > 0, logits[seen] / factor, logits[seen] * factor)
-            logits[chains.engine._repeating(written, chains.engine.REPEATED_WORDS)] = -torch.inf
+            logits[chains.prose._repeating(written, chains.prose.REPEATED_WORDS)] = -torch.inf
         if not written:
-            logits[engine._special] = -torch.inf
+            logits[engine.special] = -torch.inf
         token = int(logits.argmax())
-        if token in engine._special:
+        if token in engine.special:
             break
         written.append(token)
     return str(engine.tokenizer.decode(written).lstrip())

@@ -128,7 +128,8 @@ def test_replies_copy_what_the_tool_answered() -> None:
         asked = " ".join(str(args) for turn in example.turns for _, args in turn.calls)
         for figure in re.findall(r"-?\d+(?:\.\d+)?", example.reply):
             assert figure in told or figure in asked, example
-        assert answer_text([], example) == f"no tool\n{example.reply}" and "<" not in example.reply.replace("<p ", "")
+        said = re.sub(r"\{[^{}]*\} ", "", answer_text([], example))  # without what the result calls its values
+        assert said == f"no tool\n{example.reply}" and "<" not in example.reply.replace("<p ", "")
     assert sum(len(example.turns) > 3 for example in examples) > 5
     failed = [e for e in examples if re.search(r"[Ee]rror|not found", e.turns[-1].text)]
     assert failed and all("fail" in e.reply or "not" in e.reply or "Nothing" in e.reply for e in failed)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from chains.prompting import NO_TOOL, call_lines, encode, tool_prompt
+from chains.tuning.citing import cited
 from chains.tuning.maker import Example, Group
 
 ATTENTION = "artwright_packed"  # the name under which transformers finds `packed_attention`
@@ -45,9 +46,14 @@ class Pack:
 
 def answer_text(tools: Sequence[dict[str, Any]], example: Example) -> str:
     """What the assistant writes and the loss covers: the calls, one a line, or the decision not to call and, where
-    it is taught, the reply.
+    it is taught, the reply after what it is based on.
     """
-    return call_lines(tools, example.calls, example.turns, pointing=True) or f"{NO_TOOL}\n{example.reply}"
+    said = example.reply
+    if said:
+        asked = max(i for i, turn in enumerate(example.turns) if turn.role == "user")
+        results = [turn.text for turn in example.turns[asked:] if turn.role == "tool"]
+        said = cited(results, example.turns[asked].text, said)
+    return call_lines(tools, example.calls, example.turns, pointing=True) or f"{NO_TOOL}\n{said}"
 
 
 def encode_prefix(tokenizer: Any, tools: Sequence[dict[str, Any]]) -> list[int]:

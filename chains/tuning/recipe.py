@@ -3,7 +3,7 @@
     python -m chains.tuning make --count 20            # look at examples
     python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
     python tests/bench/abilities.py --dev --requests > code.jsonl
-    python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl
+    python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl --handicap 0.4
 
 LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
 budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
@@ -272,7 +272,7 @@ class Trainer:
         (self.out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
         note = {
             "base_sha256": base_sha256(self.base),
-            "teaches": ["calls", "replies"],  # replies: the words after a tool's result (chains/tuning/answers.py)
+            "teaches": ["calls", "replies", "citing"],  # the last two: chains/tuning/answers.py and citing.py
             "recipe": asdict(self.recipe),
             **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
             "minutes": round(self.progress.seconds / 60, 1),
@@ -297,6 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
     calibrate = commands.add_parser("calibrate", help="fit how sure an adapter's choices are to requests with answers")
     dev = [Path(f"tests/bench/{name}.jsonl") for name in ("dev", "dev_more", "dev_unserved")]
     calibrate.add_argument("--requests", type=Path, nargs="+", default=dev, help="JSON lines")
+    calibrate.add_argument("--handicap", type=float, metavar="NATS", help="of no tool; default: fitted")
     calibrate.add_argument("--adapter", type=Path, default=Path("chains/tuning/adapter"), help="its folder")
     train = commands.add_parser("train", help="train the adapter")
     train.add_argument("--out", type=Path, required=True, help="folder of the adapter and its checkpoint")
@@ -316,7 +317,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.command == "calibrate":
             from chains import calibration
 
-            calibration.command(args.requests, args.adapter)
+            calibration.command(args.requests, args.adapter, args.handicap)
             return
         if args.minutes <= 0 or args.steps < 0:
             raise ValueError("--minutes must be above 0 and --steps not below it")

@@ -188,7 +188,7 @@ class RecordRequest:
         rng = self.rng
         shape = rng.choice((_json, _json, _json, _nested, _lines, _table, _rows, _list, _prose, _prose, _xml))
         shown = self._shown[:5] if shape in (_rows, _list) else self._shown
-        if len(self._asked) == 1 and rng.random() < 0.04:
+        if len(self._asked) == 1 and rng.random() < 0.02:
             shown = shown[1:]
             reply = rng.choice(_MISSING).format(label=self._asked[0].label)
         elif len(self._asked) == 2:
