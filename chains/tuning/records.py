@@ -227,7 +227,7 @@ class RecordRequest:
         for _ in range(rng.choice([1, 1, 2, 3])):
             slots = Slots(rng, {})
             keys = {name: slots.fill(self.domain.slots[name]) for name in self.args}
-            if all(keys[name] != mine[name] for name in keys):
+            if all(keys[name] != row[name] for row in rows for name in keys):
                 rows.append({**keys, **{self._names[field.label]: self._value(field) for field in shown}})
         rng.shuffle(rows)
         return [{name: row[name] for name in mine if name in row} for row in rows]
