@@ -19,6 +19,7 @@ REPETITION_PENALTY = 1.05  # of plain talk, on its own words (Keskar et al. 2019
 REPEATED_WORDS = 5  # tokens in a row that plain talk never writes twice
 REPEATED_COPY = 20  # the same for text that copies, where a long number may hold many like digits
 HALF = 0.5  # probability of a name behind a brace from which on it is taken for one
+SENTENCE = 4  # words from which on what was heard is no first sentence either; "Good morning." may be one
 ANEW = 3  # times that an echo is begun anew
 _ROOM = 64  # tokens that a name in braces may take
 
@@ -45,9 +46,9 @@ def prose(
     """Plain text in pieces, until the model ends it, one of `stops` would come, or `max_tokens` are written.
 
     Text that `copies` (a number out of a tool's result, say) repeats itself at no cost, within limits. An answer
-    that is what was `heard`, word for word, is begun anew with another token; not where something is citable. In
-    braces the model may put one of the `citable` names, the likeliest, which is no part of the text ("It leaves at
-    {dep} 14:37.").
+    that is what was `heard`, word for word, or has it as its first sentence, is begun anew with another token; not
+    where something is citable. In braces the model may put one of the `citable` names, the likeliest, which is no part
+    of the text ("It leaves at {dep} 14:37.").
     """
     import torch
 
@@ -56,6 +57,7 @@ def prose(
         text = done = ""  # what is written, and how much of it is yielded
         barred = list(engine.special)  # as first tokens: an answer is never empty
         echo = _bare(heard) if heard else ""
+        long = heard is not None and len(heard.split()) >= SENTENCE
         named = False  # whether a name was just put down
         while len(written) < max_tokens and len(session) < engine.context:
             logits = session.logits()[0]  # (V,)
@@ -80,17 +82,20 @@ def prose(
                     token = sampler.pick(logits)
             named = False
             outcome.written += 1
-            if token in engine.special and echo and _bare(text) == echo and len(barred) < len(engine.special) + ANEW:
+            ended = token in engine.special
+            if not ended:
+                written.append(token)
+                session.push([token])
+                text = engine.tokenizer.decode(written).lstrip()
+            whole = ended or (long and text.endswith((".", "!", "?")))
+            if echo and whole and _bare(text) == echo and len(barred) < len(engine.special) + ANEW:
                 barred.append(written[0])
                 session.rewind(len(written))
                 written, text = [], ""
                 continue
-            if token in engine.special:
+            if ended:
                 outcome.ended_by = token
                 break
-            written.append(token)
-            session.push([token])
-            text = engine.tokenizer.decode(written).lstrip()
             cut = min((text.find(stop) for stop in stops if stop in text), default=-1)
             if cut >= 0:
                 if text[len(done) : cut]:

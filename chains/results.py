@@ -32,8 +32,8 @@ _NAME = re.compile(r"[^\W\d][\w ./%()-]{0,30}")
 _MARKS = {"\t": _NAME, "|": _NAME, ";": _NAME, ",": re.compile(r"[^\W\d]\w{0,30}")}  # what may name a column
 _RULE = re.compile(r":?-+:?")  # under the head of a table
 _CAPITAL = re.compile(r"(?<=[^\W_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where a word of camelCase begins
-_ROW = re.compile(r"(?:[^:]*[^:\d])?\d+: ")  # of a list
-_NAMED = re.compile(r"(?:\d+: )?([^:=\t]{1,60}?)(?:: | = |=|\t)(.+)")
+_ROW = re.compile(r"(?:[^:]* )?\d+: ")  # of a list
+_NAMED = re.compile(rf"(?:{_ROW.pattern})?([^:=\t]{{1,60}}?)(?:: | = |=|\t)(.+)")
 _TAG = re.compile(r"<(\w+)>([^<>]+)</\1>")
 
 
@@ -45,13 +45,16 @@ class Named(NamedTuple):
 
 
 def named(shown: str) -> Iterator[Named]:
-    """The values in `shown` lines that have names: `name: value`, `name = value`, `<name>value</name>`."""
-    yield from (Named(*tag.groups()) for tag in _TAG.finditer(shown))
+    """The values in `shown` lines that have names: `name: value`, `name = value`, `<name>value</name>`.
+
+    They stand without the blanks around them; what is blank has no name.
+    """
+    yield from (Named(name, said.strip()) for name, said in _TAG.findall(shown) if said.strip())
     for line in shown.split("\n"):
         for piece in line.split("; ") if _ROW.match(line) else [line]:
             found = _NAMED.fullmatch(piece)
-            if found and not _TAG.search(piece):
-                yield Named(*found.groups())
+            if found and found[2].strip() and not _TAG.search(piece):
+                yield Named(found[1], found[2].strip())
 
 
 def as_lines(text: str) -> str:

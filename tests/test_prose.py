@@ -87,6 +87,11 @@ def test_an_answer_that_only_begins_so_stands_and_streams() -> None:
     assert pieces == ["thanks, you are", " quick"]  # held back while it could still be an echo
 
 
+def test_an_echo_is_no_first_sentence_unless_it_is_short() -> None:
+    assert "".join(said("thanks, you are quick", f"{POLITE}| Glad", GLAD)) == "Glad to help"
+    assert "".join(said("thanks, you are", "Thanks|,| you| are|!| Glad", GLAD)) == "Thanks, you are! Glad"
+
+
 def test_text_that_nobody_heard_may_be_anything() -> None:
     assert said(None, PARROT) == ["thanks", ",", " you", " are", " quick"]
 

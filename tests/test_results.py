@@ -124,3 +124,11 @@ def test_named_values() -> None:
         ("arr", "10:13"),
         ("note", "wait; see board"),
     ]
+    assert list(named("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>")) == [
+        ("dep", "9:05"),
+        ("Departure", "14:37"),
+        ("Gate", "B2"),
+    ]
+    assert list(named(as_lines('{"movie1": "Mission: Impossible"}'))) == [("movie1", "Mission: Impossible")]
+    goods = as_lines('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
+    assert list(named(goods)) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
