@@ -47,8 +47,8 @@ def test_arguments_are_judged(got, wanted, right):
     assert routing.args_right(got, wanted, DEFAULT) is right
 
 
-@pytest.mark.parametrize("file", routing.HELDOUT, ids=lambda file: file.stem)
-def test_what_held_out_requests_expect_can_be_called(file):
+@pytest.mark.parametrize("file", [*routing.HELDOUT, BENCH / "dev_plugins.jsonl"], ids=lambda file: file.stem)
+def test_what_requests_expect_can_be_called(file):
     """Every expected argument exists and every lone scalar value is allowed by its schema."""
     for case in routing.read_cases(file):
         schemas = {tool["name"]: tool["parameters"] for tool in routing.offered(case)}

@@ -12,7 +12,7 @@
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
 together from abilities.json: sentences, tools and values that the tuning of the LLM has not seen. `--dev` takes those
-of abilities_dev.json (numbers, which have tools of their own there, code and replies), on which decisions are made
+of abilities_dev.json (numbers and replies, which have tools of their own there, and code), on which decisions are made
 while the LLM is tuned.
 """
 
@@ -129,6 +129,7 @@ def talk(given: Material) -> list[Case]:
 
 def replies(given: Material) -> list[Case]:
     cases = []
+    given = {**given, "tools": [*given["tools"], *given.get("replies_tools", ())]}
     for i, part in enumerate(given["replies"]):
         call = {"name": part["call"]["name"], "args": part["call"]["args"], "id": "1", "type": "tool_call"}
         messages = (
