@@ -27,6 +27,7 @@ SWITCHES = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
+BROKEN_STREAMS = ("AbortError: signal is aborted", "Connection errored out")
 BOX, SEND, STOP, ANSWER = "#aw-box textarea", "#aw-box .submit-button", "#aw-box .stop-button", ".aw-answer"
 
 pytestmark = [
@@ -61,8 +62,9 @@ class Visitor:
         self.hosts: set[str] = set()
         self.problems: list[str] = []
         self.page.on("request", self._note)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", lambda line: self.problems.append(line.text) if line.type == "error" else None)
+        self.is_leaving = False
+        self.page.on("pageerror", lambda error: self._blame(str(error)))
+        self.page.on("console", lambda line: self._blame(line.text) if line.type == "error" else None)
         self.page.goto(address)
         self.page.wait_for_selector(BOX)
 
@@ -70,6 +72,17 @@ class Visitor:
         url = urlparse(request.url)
         if url.scheme not in ("data", "blob"):
             self.hosts.add(url.hostname or "")
+
+    def _blame(self, problem: str) -> None:
+        """Note what went wrong; that Gradio's open streams break when a page is left is no fault of the page."""
+        if not (self.is_leaving and any(sign in problem for sign in BROKEN_STREAMS)):
+            self.problems.append(problem)
+
+    def reload(self) -> None:
+        """Leave the page and come back to it."""
+        self.is_leaving = True
+        self.page.reload()
+        self.is_leaving = False
 
     def say(self, text: str) -> None:
         """Type a request and press Enter."""
@@ -230,7 +243,7 @@ def test_a_page_can_be_used_while_it_still_opens(visitor: Visitor, before: int) 
     for _ in range(before):
         visitor.ask("draw two sneakers")
     page.route("**/gradio_api/run/**", lambda route: held.append(route))  # what was said so far, which comes late
-    page.reload()
+    visitor.reload()
     page.wait_for_selector(BOX)
     visitor.say("a coat?")
     page.wait_for_selector("text=only talk")
@@ -245,8 +258,7 @@ def test_a_page_can_be_used_while_it_still_opens(visitor: Visitor, before: int) 
     page.wait_for_function("n => document.querySelectorAll('.aw-answer').length > n", arg=before + 1)
     page.locator(ANSWER).last.locator("img").first.wait_for()
     page.wait_for_selector(SEND)
-    page.wait_for_timeout(500)  # for the answer's stream to close
-    page.reload()
+    visitor.reload()
     page.wait_for_selector(f"{ANSWER} img")
     assert page.locator(ANSWER).count() == before + 2
 
@@ -261,7 +273,7 @@ def test_what_was_stopped_runs_again_with_one_click(visitor: Visitor, script: Sc
     visitor.page.click(STOP)
     visitor.page.wait_for_selector("text=Run again")
     visitor.page.wait_for_selector(SEND)
-    visitor.page.reload()
+    visitor.reload()
     visitor.page.wait_for_selector("text=Run again")
     assert visitor.page.locator(ANSWER).count() == 1
 
@@ -279,14 +291,14 @@ def test_what_is_said_is_shown_as_said(visitor: Visitor) -> None:
 
 def test_a_reload_brings_the_conversation_back_and_new_chat_begins_another(visitor: Visitor) -> None:
     visitor.ask("draw two sneakers")
-    visitor.page.reload()
+    visitor.reload()
     visitor.page.wait_for_selector(f"{ANSWER} img")
     assert visitor.page.locator(f"{ANSWER} img").count() == 2
     step = visitor.page.locator(".aw-step").inner_text()
     assert "generate_image" in step and "97 % sure" in step and "use morph_images instead" in step
     visitor.page.click("#aw-new")
     visitor.page.wait_for_selector(".aw-welcome")
-    visitor.page.reload()
+    visitor.reload()
     visitor.page.wait_for_selector(".aw-welcome")
     assert visitor.page.locator(ANSWER).count() == 0
 
@@ -362,7 +374,7 @@ def test_a_real_conversation(chromium: Any, tmp_path: Path) -> None:
         assert loaded(answer.locator("img")) == [True, True]
         assert "Sneaker made by" in answer.locator("img").first.get_attribute("alt")
         guest.page.screenshot(path=tmp_path / "real.png")
-        guest.page.reload()
+        guest.reload()
         guest.page.wait_for_selector(f"{ANSWER} img")
         assert guest.hosts == {"127.0.0.1"} and guest.problems == []
         guest.context.close()

@@ -116,7 +116,7 @@ def test_composed_tools_hardly_ever_come_twice() -> None:
 
 def test_no_tool_is_always_shown_alike() -> None:
     shown = {}
-    for seed in range(450):
+    for seed in range(700):
         for tool in a_list(seed).tools:
             if tool.plugin is not None and not tool.plugin.plugin.from_parts:
                 shown.setdefault(tool.task, set()).add(str(tool.shown))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chains.tuning.writer import Example, Writer
 
 _MOODS = {"looked up": 6, "failed": 2, "nothing": 1}
-SLOT = re.compile(r"<([a-zA-Z]+)(\d?)(?:\.(\w+))?>")
+SLOT = re.compile(r"<(n|i|t|p|c|id|w|s|d|f|code|line|x|X|arg)(\d?)(?:\.(\w+))?>")  # other tags are a result's own
 
 
 def answer(writer: Writer) -> Example | None:

@@ -33,6 +33,7 @@ TWINS = (
     {"workout_plan", "training_plan"},
     {"obituary", "eulogy"},
     {"lights_set_scene", "light_show"},
+    {"choose_mattress", "mattress_advice"},
 )
 _YES, _NO = ("{}", "with {}", "{}: yes"), ("no {}", "not {}", "{}: no")
 

@@ -31,7 +31,7 @@ from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
 _ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
 _TYPES = {"n": "number", "i": "integer"}
-RECORDS = 0.55  # of the lists have the tools of `chains.tuning.records`
+RECORDS = 0.4  # of the lists have the tools of `chains.tuning.records`
 _OF_ONE_FILE = 0.5  # of the lists have the tools of one file
 _CODE = 0.6  # of these have it chosen among those that take code, the hardest to copy
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too

@@ -139,7 +139,7 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "answer": answered,
 }
 # Shares of the groups whose list holds tools of that kind.
-PLUGINS, GENERIC, LOOKUPS, QUANTITIES = 0.24, 0.07, 0.27, 0.05
+PLUGINS, GENERIC, LOOKUPS, QUANTITIES = 0.30, 0.07, 0.30, 0.04
 _LISTS = (
     (plugin_list, PLUGINS),
     (generic_list, PLUGINS + GENERIC),

@@ -181,6 +181,8 @@ class PluginRequest:
         way = rng.choice(arg.ways)
         if arg.kind in ("int", "num") and _SYMBOL.search(way):
             said = str(self.args[arg.id])  # "40%", never "forty%"
+        if re.match("[aeiou]", plain(said), re.IGNORECASE):
+            way = re.sub(r"\ba \*", "an *", way)
         return way.replace("*", said)
 
     # forms of a request
