@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -121,3 +123,24 @@ def test_no_tool_is_always_shown_alike() -> None:
             if tool.plugin is not None and not tool.plugin.plugin.from_parts:
                 shown.setdefault(tool.task, set()).add(str(tool.shown))
     assert sum(len(versions) for versions in shown.values()) > 2 * len(shown)
+
+
+_VERBS = set("plan make write compose blend build design mix draw order find get set book pick choose create tool".split())
+
+
+def _things(name: str) -> set[str]:
+    """What a tool's name is about: "designCrests" to {"crest"}."""
+    words = re.findall(r"[a-z]{3,}", re.sub(r"([A-Z])", r" \1", name).lower())
+    return {word.rstrip("s") for word in words} - _VERBS
+
+
+def test_no_tool_that_is_measured_with_is_taught() -> None:
+    bench = Path(__file__).parent / "bench"
+    measured = [tool["name"] for tool in json.loads((bench / "plugin_tools.json").read_text("utf-8"))]
+    for line in (bench / "dev_plugins.jsonl").read_text("utf-8").splitlines():
+        measured += [tool["name"] for tool in json.loads(line)["tools"] if isinstance(tool, dict)]
+    taught = [name for plugin in (*plugins(), *complete_tools()) for name in plugin.names]
+    taught += [noun for domain in domains() for thing in domain.things for noun in thing.nouns]
+    wanted = [things for name in set(measured) if (things := _things(name))]
+    assert len(wanted) > 8
+    assert not [name for name in taught if any(things <= _things(name.replace(" ", "_")) for things in wanted)]

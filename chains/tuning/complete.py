@@ -34,6 +34,7 @@ TWINS = (
     {"obituary", "eulogy"},
     {"lights_set_scene", "light_show"},
     {"choose_mattress", "mattress_advice"},
+    {"cut_jigsaw", "order_jigsaw"},
 )
 _YES, _NO = ("{}", "with {}", "{}: yes"), ("no {}", "not {}", "{}: no")
 
