@@ -28,7 +28,7 @@ from statistics import median
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-HELDOUT = [HERE / f"heldout{part}.jsonl" for part in ("", "_full", "_single", "_steps", "_unseen")]
+HELDOUT = [HERE / f"heldout{part}.jsonl" for part in ("", "_full", "_single", "_steps", "_unseen", "_plugins")]
 PLUGINS = HERE / "plugin_tools.json"
 TARGETS = {  # least share, by kind and column
     ("tool", "right_tool"): 0.97,
