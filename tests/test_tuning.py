@@ -336,6 +336,37 @@ def test_training_learns_resumes_and_saves_a_plain_adapter(tiny: Path, tmp_path:
             later.load_weights(wrong)
 
 
+def test_a_mean_is_of_the_products(tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from chains.tuning.average import average, mean
+    from chains.tuning.recipe import RANK, Recipe, Trainer
+
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randn(RANK // 2, 96, generator=draw) for _ in range(2)]
+    pairs = [(torch.cat([row, row]), torch.randn(40, RANK, generator=draw)) for row in rows]  # the mean has that rank
+    of_both = mean([{"x.lora_A.w": down, "x.lora_B.w": up} for down, up in pairs])
+    expected = sum(up @ down for down, up in pairs) / 2
+    torch.testing.assert_close(of_both["x.lora_B.w"] @ of_both["x.lora_A.w"], expected, atol=1e-4, rtol=1e-4)
+
+    for steps in (1, 2):
+        Trainer(tiny, tmp_path / str(steps), Recipe(steps=steps, pack_tokens=6_000, dev_groups=1)).train()
+    folders = [tmp_path / "1", tmp_path / "2"]
+    figures = average(folders, tmp_path / "mean", tiny)
+    note = json.loads((tmp_path / "mean" / "artwright.json").read_text())
+    assert note["dev"] == figures and note["step"] == 2 and [run["step"] for run in note["mean_of"]] == [1, 2]
+    assert "are the mean of" in (tmp_path / "mean" / "README.md").read_text()
+    one, two, both = (load_file(folder / "adapter_model.safetensors") for folder in (*folders, tmp_path / "mean"))
+    for name in (name for name in one if "lora_A" in name):
+        other = name.replace("lora_A", "lora_B")
+        expected = sum(each[other].float() @ each[name].float() for each in (one, two)) / 2
+        torch.testing.assert_close(both[other].float() @ both[name].float(), expected, atol=1e-5, rtol=0.05)
+    for wrong, why in ((folders[:1], "two adapters"), ([*folders, tmp_path / "mean"], "folder of its own")):
+        with pytest.raises(ValueError, match=why):
+            average(wrong, tmp_path / "mean", tiny)
+
+
 def test_command_line_prints_examples_and_names_mistakes(tmp_path: Path) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "chains.tuning", "make", "--count", "5", "--json"],

@@ -20,6 +20,10 @@ def card(note: dict[str, Any], rank: int, alpha: int) -> str:
         if before
         else ""
     )
+    if "mean_of" in note:
+        others = ", ".join(f"{run['examples']:,}" for run in note["mean_of"][:-1])
+        earlier += f"\nThese weights are the mean of that run's and of those made before from {others} examples: "
+        earlier += "`python -m chains.tuning average ADAPTER DIR --out MEAN`."
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct

@@ -13,7 +13,8 @@ tool comes twice. What an argument means can only be read in the list. A thing w
 
 A thing has verbs, nouns and descriptions, and requests that leave every argument open ("- " begins an imperative).
 An argument has names, its kind and values with the ways to say each, a default, a description, and pieces of requests
-that say it, "*" for the value; of a bool those for yes and those for no.
+that say it, "*" for the value; of a bool those for yes and those for no. In the domain `kinds` a choice is not named
+but meant: by a member of the kind, a hint, a feeling ("a newt" for amphibian).
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""The LoRA recipe: teaches the embedded LLM to call tools, in one command that fits two CPU cores.
+r"""The LoRA recipe: teaches the embedded LLM to call tools, in one command that fits two CPU cores.
 
     python -m chains.tuning make --count 20            # look at examples
-    python -m chains.tuning train --minutes 45 --out chains/tuning/adapter
+    python -m chains.tuning train --minutes 80 --start chains/tuning/adapter --out NEW
+    python -m chains.tuning average chains/tuning/adapter NEW --out MEAN
     python tests/bench/abilities.py --dev --requests > code.jsonl
-    python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl --handicap 0.4
+    python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl \
+        --handicap 0.4 --adapter MEAN
 
 LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
 budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
@@ -22,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 RANK, ALPHA = 32, 64
-_RUN = ("recipe", "step", "examples", "tokens", "minutes")  # what an adapter's note says of the run that made it
+RUN = (
+    "recipe",
+    "step",
+    "examples",
+    "tokens",
+    "minutes",
+    "mean_of",
+)  # what an adapter's note says of the run that made it
 DEV_SEED = 20_001  # the dev set is the same whatever the training's seed
 
 
@@ -239,10 +248,10 @@ class Trainer:
                 p.copy_(tensors[name])  # what is left of `lora_B` is zero
         if (adapter / SOURCE_FILE).is_file():
             note = json.loads((adapter / SOURCE_FILE).read_text())
-            self.earlier = [*note.get("earlier", []), {key: note[key] for key in _RUN if key in note}]
+            self.earlier = [*note.get("earlier", []), {key: note[key] for key in RUN if key in note}]
 
-    def save_adapter(self, figures: dict[str, Any]) -> None:
-        """The adapter in peft's format (bf16), what it was made from and with, and its card."""
+    def save_adapter(self, figures: dict[str, Any], **more: Any) -> None:
+        """The adapter in peft's format (bf16), what it was made from and with, and its card; `more` is for its note."""
         from importlib.metadata import version
 
         import torch
@@ -277,6 +286,7 @@ class Trainer:
             **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
             "minutes": round(self.progress.seconds / 60, 1),
             **({"earlier": self.earlier} if self.earlier else {}),
+            **more,
             "dev": figures,
         }
         (self.out / SOURCE_FILE).write_text(json.dumps(note, indent=2) + "\n")
@@ -309,6 +319,9 @@ def main(arguments: list[str] | None = None) -> None:
     train.add_argument("--base", type=Path, help="folder of another base model")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     train.add_argument("--start", type=Path, help="folder of an adapter to take the first weights from")
+    means = commands.add_parser("average", help="write the mean of adapters that were trained from one another")
+    means.add_argument("adapters", type=Path, nargs="+", metavar="ADAPTER", help="folders, the newest last")
+    means.add_argument("--out", type=Path, required=True, help="folder of the mean")
     args = parser.parse_args(arguments)
     if args.command == "make":
         _print_examples(args.count, args.seed, args.split, args.json)
@@ -318,6 +331,13 @@ def main(arguments: list[str] | None = None) -> None:
             from chains import calibration
 
             calibration.command(args.requests, args.adapter, args.handicap)
+            return
+        from chains.weights import embedded_base
+
+        if args.command == "average":
+            from chains.tuning.average import average
+
+            print(json.dumps(average(args.adapters, args.out, embedded_base())))
             return
         if args.minutes <= 0 or args.steps < 0:
             raise ValueError("--minutes must be above 0 and --steps not below it")
@@ -329,8 +349,6 @@ def main(arguments: list[str] | None = None) -> None:
             pack_tokens=args.pack_tokens,
             start=args.start.name if args.start else "",
         )
-        from chains.weights import embedded_base
-
         trainer = Trainer(args.base or embedded_base(), args.out, recipe)
         if args.start and not args.resume:
             trainer.load_weights(args.start)
