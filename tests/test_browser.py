@@ -80,9 +80,13 @@ class Visitor:
 
     def reload(self) -> None:
         """Leave the page and come back to it."""
+        self.page.evaluate("0")  # what went wrong before comes first
         self.is_leaving = True
-        self.page.reload()
-        self.is_leaving = False
+        try:
+            self.page.reload(wait_until="commit")
+        finally:
+            self.is_leaving = False
+        self.page.wait_for_load_state()
 
     def say(self, text: str) -> None:
         """Type a request and press Enter."""

@@ -45,7 +45,7 @@ def test_calls_are_valid_against_the_list_in_the_prompt() -> None:
 def test_copied_arguments_stand_in_the_conversation() -> None:
     copied = {"prompt", "melody", "text", "starts_with"}
     checked = 0
-    for group, example in some_examples(60):
+    for group, example in some_examples(100):
         if {tool["name"] for tool in group.tools} <= set(TASKS) and example.kind == "tool":
             for _, args in example.calls:
                 for name in copied & set(args):

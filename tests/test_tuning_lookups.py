@@ -26,6 +26,8 @@ def test_every_exchange_holds_together(lookup: Lookup) -> None:
             told = {found[0] for result, _ in block.answers for found in SLOT.finditer(result)}
             assert required <= said <= {*lookup.slots.values(), *told}, ask  # what no argument takes picks a row
         for result, reply in block.answers:
+            tags = [tag for tag in re.findall(r"<(\w+)>", result) if not SLOT.fullmatch(f"<{tag}>")]
+            assert all(f"</{tag}>" in result for tag in tags), result  # else a slot that was spelt wrong
             known = {found[0] for found in SLOT.finditer(result)} | set(lookup.slots.values())
             assert {found[0] for found in SLOT.finditer(reply)} <= known, reply
     request = LookupRequest(lookup, Random(1))

@@ -1,10 +1,10 @@
-"""The mean of adapters that were trained from one another: what all have learnt stays, what one has by chance fades.
+"""The mean of adapters that were trained from one another: what they share stays, what one has by chance fades.
 
     python -m chains.tuning average ADAPTER ADAPTER ... --out DIR
 
 A model soup (Wortsman et al. 2022, arXiv:2203.05482). Unusual here: LoRA's factors cannot be averaged, their products
-can; the mean of the products is brought back to the rank of one by its singular value decomposition, the nearest
-matrix of that rank (Eckart and Young 1936), without ever being written out.
+can; the mean of the products is brought back to the rank of one by its singular value decomposition, which gives the
+nearest matrix of that rank (Eckart and Young 1936) and loses the weakest directions. It is never written out whole.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chains.weights import SOURCE_FILE
+from chains.weights import SOURCE_FILE, base_sha256
 
 WEIGHTS = "adapter_model.safetensors"
 _DOWN, _UP = ".lora_A.", ".lora_B."
 
 
 def average(folders: Sequence[Path], out: Path, base: Path) -> dict[str, Any]:
-    """Writes the mean of the adapters in `folders` to `out`, not one of them, and returns its dev figures.
+    """Writes the mean of the adapters in `folders`, the newest last, to `out` and returns its dev figures.
 
-    Its note and card tell of the last one's run, and of which runs it is the mean.
-    Raises ValueError if there are fewer than two, or two that are not of one base and shape.
+    Its note and card tell of the newest one's run, and of which runs it is the mean. `base` is their base model's
+    folder. Raises ValueError if there are fewer than two, if `out` is one of them, or if they do not fit together.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
     from chains.tuning.recipe import RUN, Progress, Recipe, Trainer
 
@@ -34,13 +34,14 @@ def average(folders: Sequence[Path], out: Path, base: Path) -> dict[str, Any]:
         raise ValueError("a mean needs two adapters or more; name their folders")
     if out.resolve() in [folder.resolve() for folder in folders]:
         raise ValueError(f"{out} is one of the adapters; give the mean a folder of its own")
+    own = base_sha256(base)
     notes = []
     for folder in folders:
-        if not (folder / SOURCE_FILE).is_file():
+        if not all((folder / file).is_file() for file in (WEIGHTS, SOURCE_FILE)):
             raise ValueError(f"there is no adapter with its {SOURCE_FILE} in {folder}; name the --out of a run")
         notes.append(json.loads((folder / SOURCE_FILE).read_text(encoding="utf-8")))
-    if len({note["base_sha256"] for note in notes}) > 1:
-        raise ValueError("the adapters were trained for different base models; average those of one")
+        if notes[-1].get("base_sha256") != own:
+            raise ValueError(f"{folder} was trained for another base model; name that one with --base")
     adapters = [load_file(folder / WEIGHTS) for folder in folders]
     shapes = [{name: tensor.shape for name, tensor in adapter.items()} for adapter in adapters]
     if any(each != shapes[0] for each in shapes):
@@ -49,10 +50,8 @@ def average(folders: Sequence[Path], out: Path, base: Path) -> dict[str, Any]:
     last = notes[-1]
     trainer = Trainer(base, out, Recipe(**last["recipe"]))
     trainer.progress = Progress(last["step"], 60 * last["minutes"], last["examples"], last["tokens"])
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(mean(adapters), out / WEIGHTS)
-    trainer.load_weights(out)
     trainer.earlier = last.get("earlier", [])
+    trainer.set_weights(mean(adapters), "the mean")
     figures = trainer.dev()
     trainer.save_adapter(figures, mean_of=[{key: note[key] for key in RUN if key in note} for note in notes])
     return figures

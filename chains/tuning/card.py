@@ -21,9 +21,12 @@ def card(note: dict[str, Any], rank: int, alpha: int) -> str:
         else ""
     )
     if "mean_of" in note:
-        others = ", ".join(f"{run['examples']:,}" for run in note["mean_of"][:-1])
-        earlier += f"\nThese weights are the mean of that run's and of those made before from {others} examples: "
-        earlier += "`python -m chains.tuning average ADAPTER DIR --out MEAN`."
+        names = " ".join(["ADAPTER", "OTHER ..."][: len(note["mean_of"]) - 1])
+        earlier += (
+            f"\nThese weights are the mean of ADAPTER's and of that run's: `python -m chains.tuning average {names} DIR"
+        )
+        earlier += " --out MEAN`.\nThe phrases changed on the way, so no command gives the same bits again; "
+        earlier += "`tests/bench/EXPERIMENTS.md` tells how."
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
@@ -43,6 +46,8 @@ Trained {note["minutes"]} minutes on {note["examples"]:,} made examples ({note["
 |---|---|---|
 {kinds}
 | all | {100 * note["dev"]["exact"]:.1f} % | {note["dev"]["n"]} |
+
+The dev examples follow the phrases; those of an earlier version cannot be compared.
 
 Requests are in English; arguments are copied in any script. Limits: it is a small model, so long chains of tasks and
 far-fetched wordings fail now and then; the confidence that comes with each call says when to doubt it.

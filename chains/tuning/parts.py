@@ -25,9 +25,9 @@ from functools import cache
 from random import Random
 
 from chains.tuning import grammar
-from chains.tuning.plugins import KINDS, Arg, Plugin, read_arg
+from chains.tuning.plugins import MEANT, Arg, Plugin, read_arg
 
-_OF_KINDS = 0.5  # of the tools are of the domain whose choices are meant, not said
+_MEANT = 0.5  # of the lists have a tool of the domain whose choices are meant, not said; none has two
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def put_together(rng: Random, split: str, others: Sequence[Plugin] = ()) -> Plug
     dev = split == "dev"
     able = [(domain, thing) for domain in domains() for thing in domain.things if thing.dev == dev]
     free = [pair for pair in able if pair[0].name not in taken and nouns.isdisjoint(pair[1].nouns)]
-    of_kinds = rng.random() < _OF_KINDS
-    free = [pair for pair in free if (pair[0].name == KINDS) == of_kinds] or free
+    meant = rng.random() < _MEANT
+    free = [pair for pair in free if (pair[0].name == MEANT) == meant] or free
     domain, thing = rng.choice(free or able)
     args = rng.sample(domain.args, rng.choice([1, 2, 3, 3, 4, 4, 5, 5, 6]))
     telling = [arg.id for arg in args if arg.kind != "bool"]

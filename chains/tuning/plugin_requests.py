@@ -10,7 +10,7 @@ from typing import Any
 from chains.tuning import copied, grammar
 from chains.tuning.complete import whole_request
 from chains.tuning.grammar import END, expand, number, plain, safe, verbatim
-from chains.tuning.plugins import Arg, PluginTool
+from chains.tuning.plugins import MEANT, Arg, PluginTool
 
 _WHOLE = 0.88  # of the requests for a tool that has whole ones
 _TELEGRAM, _FORM = 0.15, 0.11  # of the requests that are put together; the rest are sentences
@@ -100,7 +100,8 @@ class PluginRequest:
             case "enum":
                 shown = self.tool.values[arg.id]
                 own = rng.choice(list(shown))
-                return shown[own], safe(rng.choice((*arg.choices()[own], shown[own])))
+                bare = () if self.tool.plugin.domain == MEANT else (shown[own],)
+                return shown[own], safe(rng.choice((*arg.choices()[own], *bare)))
             case "int":
                 made: Any = copied.whole(rng, *arg.bounds())
                 return made, number(made, rng, loose=False) if made >= 0 else copied.say_number(made, rng)
@@ -181,7 +182,7 @@ class PluginRequest:
         way = rng.choice(arg.ways)
         if arg.kind in ("int", "num") and _SYMBOL.search(way):
             said = str(self.args[arg.id])  # "40%", never "forty%"
-        if re.match("[aeiou]", plain(said), re.IGNORECASE):
+        if grammar.article(plain(said)) == "an":
             way = re.sub(r"\ba \*", "an *", way)
         return way.replace("*", said)
 

@@ -20,7 +20,7 @@ from chains.tuning import grammar
 from chains.tuning.toollists import SERVED, ShownTool, default_tools, pick_known, show
 
 COMPLETE, FROM_PARTS = 0.50, 0.40  # shares of the lists with tools of `chains.tuning.complete` and of `parts`
-KINDS = "kinds"  # the domain of `parts` where what is said for a choice is an example of it, no other name for it
+MEANT = "kinds"  # the domain of `parts` where what is said for a choice is an example of it, no other name for it
 # Files of tools that the app could seem to serve itself.
 NEAR_OURS = ("office", "stage", "words", "words_b", "studio", "makers", "designs", "inscriptions")
 
@@ -273,7 +273,7 @@ def _field(arg: Arg, tool: PluginTool, rng: Random) -> dict[str, Any]:
         if rng.random() < 0.5:
             rng.shuffle(values)
         renamed: dict[str, str] = {}
-        rename = rng.random() < 0.3 and tool.plugin.domain != KINDS
+        rename = rng.random() < 0.3 and tool.plugin.domain != MEANT
         for value in values:
             others = [said for said in choices[value] if re.fullmatch(r"[\w-]+( [\w-]+)?", said)]
             other = rng.choice(others) if others and rename and rng.random() < 0.6 else value

@@ -1,14 +1,15 @@
 r"""The LoRA recipe: teaches the embedded LLM to call tools, in one command that fits two CPU cores.
 
     python -m chains.tuning make --count 20            # look at examples
-    python -m chains.tuning train --minutes 80 --start chains/tuning/adapter --out NEW
+    python -m chains.tuning train --minutes 80 --lr 0.0005 --seed 17 --start chains/tuning/adapter --out NEW
     python -m chains.tuning average chains/tuning/adapter NEW --out MEAN
     python tests/bench/abilities.py --dev --requests > code.jsonl
     python -m chains.tuning calibrate --requests tests/bench/dev{,_more,_unserved}.jsonl code.jsonl \
         --handicap 0.4 --adapter MEAN
+    cp MEAN/* chains/tuning/adapter
 
 LoRA of rank 32 on every linear layer of a frozen bf16 base (Hu et al. 2021), AdamW, warm-up and linear decay to the
-budget, one pack of some 40 requests a step (`chains.tuning.packing`), examples that never repeat
+budget, one pack of some 20 requests a step (`chains.tuning.packing`), examples that never repeat
 (`chains.tuning.maker`). A checkpoint in `OUT/checkpoint` lets `--resume` go on from the same step.
 """
 
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ RUN = (
     "minutes",
     "mean_of",
 )  # what an adapter's note says of the run that made it
-DEV_SEED = 20_001  # the dev set is the same whatever the training's seed
+DEV_SEED = 20_001  # the dev set is the same whatever the training's seed, not whatever the phrases and the pack's size
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,6 @@ class Trainer:
         """Starts from the weights of another run, a folder with its adapter; one of smaller rank is filled up with
         products that are zero. Raises ValueError if there is none that fits.
         """
-        import torch
         from safetensors.torch import load_file
 
         from chains.weights import SOURCE_FILE
@@ -236,22 +237,31 @@ class Trainer:
         file = adapter / "adapter_model.safetensors"
         if not file.is_file():
             raise ValueError(f"there is no adapter in {adapter}; name the folder that a run was given as --out")
-        tensors = load_file(file)
-        weights = {name.replace(".default.", "."): p for name, p in self.trained.items()}
-        narrow = {name: p[tuple(map(slice, tensors[name].shape))] for name, p in weights.items() if name in tensors}
-        if tensors.keys() != weights.keys() or any(narrow[name].shape != t.shape for name, t in tensors.items()):
-            raise ValueError(
-                f"{adapter} is no adapter of rank {RANK} or less for this base; leave --start out to begin anew"
-            )
-        with torch.no_grad():
-            for name, p in narrow.items():
-                p.copy_(tensors[name])  # what is left of `lora_B` is zero
+        self.set_weights(load_file(file), str(adapter))
         if (adapter / SOURCE_FILE).is_file():
             note = json.loads((adapter / SOURCE_FILE).read_text())
             self.earlier = [*note.get("earlier", []), {key: note[key] for key in RUN if key in note}]
 
-    def save_adapter(self, figures: dict[str, Any], **more: Any) -> None:
-        """The adapter in peft's format (bf16), what it was made from and with, and its card; `more` is for its note."""
+    def set_weights(self, tensors: dict[str, Any], whose: str) -> None:
+        """Takes over an adapter's tensors; those of smaller rank are filled up with products that are zero.
+        Raises ValueError, which calls them `whose`, if they do not fit.
+        """
+        import torch
+
+        weights = {name.replace(".default.", "."): p for name, p in self.trained.items()}
+        narrow = {name: p[tuple(map(slice, tensors[name].shape))] for name, p in weights.items() if name in tensors}
+        if tensors.keys() != weights.keys() or any(narrow[name].shape != t.shape for name, t in tensors.items()):
+            raise ValueError(
+                f"{whose} is no adapter of rank {RANK} or less for this base; leave --start out to begin anew"
+            )
+        with torch.no_grad():
+            for key, p in narrow.items():
+                p.copy_(tensors[key])  # what is left of `lora_B` is zero
+
+    def save_adapter(self, figures: dict[str, Any], mean_of: Sequence[dict[str, Any]] = ()) -> None:
+        """The adapter in peft's format (bf16), what it was made from and with, and its card; `mean_of` tells of the
+        runs whose mean it is.
+        """
         from importlib.metadata import version
 
         import torch
@@ -286,7 +296,7 @@ class Trainer:
             **{key: value for key, value in asdict(self.progress).items() if key != "seconds"},
             "minutes": round(self.progress.seconds / 60, 1),
             **({"earlier": self.earlier} if self.earlier else {}),
-            **more,
+            **({"mean_of": mean_of} if mean_of else {}),
             "dev": figures,
         }
         (self.out / SOURCE_FILE).write_text(json.dumps(note, indent=2) + "\n")
@@ -322,6 +332,7 @@ def main(arguments: list[str] | None = None) -> None:
     means = commands.add_parser("average", help="write the mean of adapters that were trained from one another")
     means.add_argument("adapters", type=Path, nargs="+", metavar="ADAPTER", help="folders, the newest last")
     means.add_argument("--out", type=Path, required=True, help="folder of the mean")
+    means.add_argument("--base", type=Path, help="folder of another base model")
     args = parser.parse_args(arguments)
     if args.command == "make":
         _print_examples(args.count, args.seed, args.split, args.json)
@@ -337,7 +348,7 @@ def main(arguments: list[str] | None = None) -> None:
         if args.command == "average":
             from chains.tuning.average import average
 
-            print(json.dumps(average(args.adapters, args.out, embedded_base())))
+            print(json.dumps(average(args.adapters, args.out, args.base or embedded_base())))
             return
         if args.minutes <= 0 or args.steps < 0:
             raise ValueError("--minutes must be above 0 and --steps not below it")
@@ -359,7 +370,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        how = "; --resume goes on from the last checkpoint" if args.command == "train" else ""
+        print(f"\nstopped{how}", file=sys.stderr)
         raise SystemExit(130) from None
 
 

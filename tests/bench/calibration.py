@@ -4,8 +4,8 @@
 
 The first decision of every request: expected calibration error over 15 bins of equal mass (Naeini et al. 2015), mean
 negative log-probability of the right names, and how often guesses above and below the threshold are right; below it the
-agent asks instead. Temperature, handicap and threshold are fitted to dev.jsonl, dev_more.jsonl and the code of
-abilities_dev.json (`python -m chains.tuning calibrate`). Exits with 1 where calibration makes the error larger.
+agent asks instead. Temperature, handicap and threshold come from dev.jsonl, dev_more.jsonl, dev_unserved.jsonl and the
+code of abilities_dev.json (`python -m chains.tuning calibrate`). Exits with 1 where calibration makes the error larger.
 """
 
 from __future__ import annotations
