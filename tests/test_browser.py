@@ -82,10 +82,8 @@ class Visitor:
         """Leave the page and come back to it."""
         self.page.evaluate("0")  # what went wrong before comes first
         self.is_leaving = True
-        try:
-            self.page.reload(wait_until="commit")
-        finally:
-            self.is_leaving = False
+        self.page.reload(wait_until="commit")
+        self.is_leaving = False
         self.page.wait_for_load_state()
 
     def say(self, text: str) -> None:

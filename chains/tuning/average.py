@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chains.weights import SOURCE_FILE, base_sha256
+from chains.weights import ADAPTER_FILE, SOURCE_FILE, base_sha256
 
-WEIGHTS = "adapter_model.safetensors"
 _DOWN, _UP = ".lora_A.", ".lora_B."
 
 
@@ -37,12 +36,12 @@ def average(folders: Sequence[Path], out: Path, base: Path) -> dict[str, Any]:
     own = base_sha256(base)
     notes = []
     for folder in folders:
-        if not all((folder / file).is_file() for file in (WEIGHTS, SOURCE_FILE)):
+        if not all((folder / file).is_file() for file in (ADAPTER_FILE, SOURCE_FILE)):
             raise ValueError(f"there is no adapter with its {SOURCE_FILE} in {folder}; name the --out of a run")
         notes.append(json.loads((folder / SOURCE_FILE).read_text(encoding="utf-8")))
         if notes[-1].get("base_sha256") != own:
             raise ValueError(f"{folder} was trained for another base model; name that one with --base")
-    adapters = [load_file(folder / WEIGHTS) for folder in folders]
+    adapters = [load_file(folder / ADAPTER_FILE) for folder in folders]
     shapes = [{name: tensor.shape for name, tensor in adapter.items()} for adapter in adapters]
     if any(each != shapes[0] for each in shapes):
         raise ValueError("the adapters differ in rank or layers; average those of one shape")
@@ -70,9 +69,8 @@ def mean(adapters: Sequence[dict[str, Any]]) -> dict[str, Any]:
         up = torch.cat([adapter[other].float() / len(adapters) for adapter in adapters], dim=1)  # (out, n rank)
         q_up, r_up = torch.linalg.qr(up)
         q_down, r_down = torch.linalg.qr(down.T)
-        left, values, right = torch.linalg.svd(
-            r_up @ r_down.T, full_matrices=False
-        )  # of up @ down, in the bases q_up and q_down
+        # of up @ down, in the bases q_up and q_down
+        left, values, right = torch.linalg.svd(r_up @ r_down.T, full_matrices=False)
         rank = len(adapters[0][name])
         root = values[:rank].sqrt()
         found[name] = (root[:, None] * right[:rank]) @ q_down.T

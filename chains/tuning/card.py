@@ -21,12 +21,10 @@ def card(note: dict[str, Any], rank: int, alpha: int) -> str:
         else ""
     )
     if "mean_of" in note:
-        names = " ".join(["ADAPTER", "OTHER ..."][: len(note["mean_of"]) - 1])
-        earlier += (
-            f"\nThese weights are the mean of ADAPTER's and of that run's: `python -m chains.tuning average {names} DIR"
-        )
-        earlier += " --out MEAN`.\nThe phrases changed on the way, so no command gives the same bits again; "
-        earlier += "`tests/bench/EXPERIMENTS.md` tells how."
+        earlier += f"""
+These weights are the mean of {len(note["mean_of"])} adapters, the last of them that run's:
+`python -m chains.tuning average ADAPTER ... DIR --out MEAN`. Only the phrases of then give the same weights again;
+`tests/bench/EXPERIMENTS.md` tells which the shipped ones saw."""
     return f"""---
 license: apache-2.0
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
