@@ -6,8 +6,9 @@
 With tools bound, the model first decides: each tool's name and "no tool" are compared by likelihood, and the decision
 stands with its probabilities in `response_metadata["choice"]`. Arguments are then written under the tool's grammar, so
 they are always valid; they are never cut off by `max_tokens`, which bounds text. Plain talk comes from the model
-without its adapter, the reply to a tool's result with it, if it was taught that. Other models call tools as their own
-chat template says (`chains.native`). In bfloat16 a warm cache may change a near-tie; in float32 it changes nothing.
+without its adapter, the reply to a tool's result with it, if it was taught that; where it is not sure what in the
+result answers, the result itself is quoted (`chains.answer_set`). Other models call tools as their own chat template
+says (`chains.native`). In bfloat16 a warm cache may change a near-tie; in float32 it changes nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class ChatArtwright(BaseChatModel):
     """A transformers causal LM as a LangChain chat model with tools; loads on first use.
 
     Tool calls of one turn come in `tool_calls`; `response_metadata` has `choice` (`name`, `confidence` in [0, 1],
-    `alternatives`: the three likeliest, with tools bound), `confidences` (one a call) and `finish_reason`.
+    `alternatives`: the three likeliest, with tools bound), `confidences` (one a call), `finish_reason`, and `quoted`
+    with a reply that is a result's own words.
     """
 
     model: str = Field(default_factory=lambda: _local(os.environ.get("ARTWRIGHT_LLM", "")), alias="model_name")
@@ -265,6 +267,8 @@ class ChatArtwright(BaseChatModel):
                 yield AIMessageChunk(content="", id=ident, tool_call_chunks=[call])
         if request.offered:
             metadata["confidences"] = confidences
+        if outcome.quoted:
+            metadata["quoted"] = True
         metadata["finish_reason"] = outcome.finish
         yield AIMessageChunk(
             content="",

@@ -41,13 +41,17 @@ SLOTS = 4  # constant prefixes (tool lists) whose cache is kept
 
 @dataclass
 class Outcome:
-    """How a turn went: tokens read (of these, `cached` were not computed again) and written, and why it ended."""
+    """How a turn went: tokens read (of these, `cached` were not computed again) and written, and why it ended.
+
+    `quoted`: whether a reply is a result's own words.
+    """
 
     read: int = 0
     cached: int = 0
     written: int = 0
     finish: str = "stop"  # or "length", "tool_calls"
     ended_by: int | None = None  # the token that ended plain talk, if one did
+    quoted: bool = False
 
 
 @dataclass(frozen=True)

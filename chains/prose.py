@@ -6,13 +6,15 @@ import math
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from chains.choice import candidates, choose
 from chains.prompting import Segment, encode
 
 if TYPE_CHECKING:
-    from chains.engine import Engine, Outcome, Sampler
+    import torch
+
+    from chains.engine import Engine, Outcome
     from chains.session import Session
 
 REPETITION_PENALTY = 1.05  # of plain talk, on its own words (Keskar et al. 2019, section 4.1)
@@ -22,6 +24,13 @@ HALF = 0.5  # probability of a name behind a brace from which on it is taken for
 SENTENCE = 4  # words from which on what was heard is no first sentence either; "Good morning." may be one
 ANEW = 3  # times that an echo is begun anew
 _ROOM = 64  # tokens that a name in braces may take
+
+
+class Picker(Protocol):
+    """What prose needs of a sampler."""
+
+    def pick(self, logits: torch.Tensor) -> int:
+        """A token id from `logits` (V,)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Citable:
 def prose(
     engine: Engine,
     session: Session,
-    sampler: Sampler,
+    sampler: Picker,
     max_tokens: int,
     stops: Sequence[str],
     outcome: Outcome,
@@ -115,6 +124,17 @@ def prose(
             yield rest
     finally:
         session.keep()
+
+
+def recite(engine: Engine, text: str, max_tokens: int, stops: Sequence[str], outcome: Outcome) -> str:
+    """What may be said of a settled `text`: it ends where `prose` would end it."""
+    tokens = encode(engine.tokenizer, [Segment(text)])
+    if len(tokens) > max_tokens:
+        outcome.finish = "length"
+        tokens = tokens[:max_tokens]
+        text = engine.tokenizer.decode(tokens).rstrip("\ufffd")
+    outcome.written += len(tokens)
+    return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]
 
 
 def _put_name(engine: Engine, session: Session, opening: int, names: Sequence[str]) -> int:

@@ -7,7 +7,8 @@ two levels down stands far from the words that say what it is. So the prompt sho
                                                                       sun set: 19:26
                                                                       mean wind kmh: 14
 
-Tables with a line of names, separated by tabs, bars, semicolons or commas, are shown so too, and rows a line each:
+Tables with a line of names, separated by tabs, bars, semicolons, commas or wide gaps, are shown so too, and rows a line
+each:
 
     team,played,points                                                team: SV Niederau
     SV Niederau,22,44                                                 played: 22
@@ -26,10 +27,18 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _LONGEST = 20_000  # characters of JSON that are shown so; the prompt holds no more anyway
+_SHORT = 1000  # characters of lines that are shown however much shorter the table is
 _LONGEST_NAME = 80  # characters, those of what it lies in included
 _WRAPPERS = {"result", "results", "data", "response", "record", "records", "item", "items"}
 _NAME = re.compile(r"[^\W\d][\w ./%()-]{0,30}")
-_MARKS = {"\t": _NAME, "|": _NAME, ";": _NAME, ",": re.compile(r"[^\W\d]\w{0,30}")}  # what may name a column
+_GAP = "  "  # or wider, between the columns of a table for the eye
+_MARKS = {
+    "\t": _NAME,
+    "|": _NAME,
+    ";": _NAME,
+    ",": re.compile(r"[^\W\d]\w{0,30}"),
+    _GAP: _NAME,
+}  # what may name a column
 _RULE = re.compile(r":?-+:?")  # under the head of a table
 _CAPITAL = re.compile(r"(?<=[^\W_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where a word of camelCase begins
 _ROW = re.compile(r"(?:[^:]* )?\d+: ")  # of a list
@@ -38,10 +47,12 @@ _TAG = re.compile(r"<(\w+)>([^<>]+)</\1>")
 
 
 class Named(NamedTuple):
-    """A value of a result and what the result calls it."""
+    """A value of a result, what the result calls it, and where it lies: its part of a row, and that row."""
 
     name: str
     value: str
+    part: str = ""
+    row: str = ""
 
 
 def named(shown: str) -> Iterator[Named]:
@@ -51,10 +62,15 @@ def named(shown: str) -> Iterator[Named]:
     """
     yield from (Named(name, said.strip()) for name, said in _TAG.findall(shown) if said.strip())
     for line in shown.split("\n"):
-        for piece in line.split("; ") if _ROW.match(line) else [line]:
+        number = _ROW.match(line)
+        row = line[number.end() :] if number else ""
+        for i, piece in enumerate(line.split("; ") if number else [line]):
             found = _NAMED.fullmatch(piece)
-            if found and found[2].strip() and not _TAG.search(piece):
-                yield Named(found[1], found[2].strip())
+            if not found or not found[2].strip() or _TAG.search(piece):
+                continue
+            inside = i > 0 or found.start(1) > 0  # "gate 1: B2" is no row
+            where = (piece[found.start(1) :], row) if number and inside else ("", "")
+            yield Named(found[1], found[2].strip(), *where)
 
 
 def as_lines(text: str) -> str:
@@ -69,7 +85,7 @@ def as_lines(text: str) -> str:
         shown.encode()  # half an emoji, as programs cut texts
     except (ValueError, RecursionError, csv.Error):
         return text
-    return shown if len(shown) <= 2 * len(text) else text
+    return shown if len(shown) <= max(2 * len(text), _SHORT) else text
 
 
 def _json(text: str) -> Any:
@@ -85,7 +101,7 @@ def _table(text: str) -> Any:
             continue  # prose
         quoted = mark in ";,"
         whole = (f"{line}\n" for line in lines)  # so that a line break within quotes stays
-        reader = csv.reader(whole, delimiter=mark, strict=True) if quoted else (line.split(mark) for line in lines)
+        reader = csv.reader(whole, delimiter=mark, strict=True) if quoted else (_split(line, mark) for line in lines)
         rows = [[cell.strip() for cell in row] for row in reader]
         if all(row[0] == row[-1] == "" for row in rows if row):  # the bars around a row
             rows = [row[1:-1] for row in rows]
@@ -96,6 +112,10 @@ def _table(text: str) -> Any:
             found = [_distinct(list(zip(head, row, strict=True))) for row in rows]
             return found[0] if len(found) == 1 else found
     raise ValueError("no table")
+
+
+def _split(line: str, mark: str) -> list[str]:
+    return re.split(f"{mark}+", line.strip()) if mark == _GAP else line.split(mark)
 
 
 def _heads(head: list[str], rows: list[list[str]]) -> bool:

@@ -14,19 +14,22 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
+from chains.answer_set import Weighing, answer_set
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
-from chains.prose import Citable, prose
+from chains.prose import Citable, prose, recite
 from chains.quoting import MARK
 from chains.results import as_lines, named
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
     from chains.native import Native
+    from chains.session import Session
 
 MOST_NAMES = 64  # in results, beyond which a reply cites none
+DRAFTED = 64  # least tokens of a reply that are weighed before any of it is said
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,10 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
         if replies:  # the words after a tool's result are taught, those of plain talk are the base model's
             decision = prompting.encode(engine.tokenizer, [Segment(f"{prompting.NO_TOOL}\n")])
             session.push(decision[len(session) - asked :])
-            citable = _citable(request) if request.cites else None
-            yield from prose(
-                engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable
-            )
+            if request.cites:
+                yield from _told(engine, session, request, sampler, outcome)
+            else:
+                yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True)
             return
     recent = prompting.as_talk(request.turns)[-prompting.PLAIN_TALK_TURNS :]
     prompt = fitting(engine, recent, lambda part: prompting.plain_prompt(part, request.system))
@@ -114,14 +117,31 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
     yield from prose(engine, session, sampler, request.limit, request.stops, outcome, heard=heard)
 
 
-def _citable(request: Request) -> Citable:
-    """What a reply to the newest results may cite; nothing where there are more names than a reply needs."""
+def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[str]:
+    """The reply to the newest results: a sentence of the model's where it is sure what answers, else their words."""
+    from chains.engine import Outcome
+
     asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
     results = [as_lines(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
     names = [[value.name for value in named(result)] for result in results]
     distinct = list(dict.fromkeys(chain.from_iterable(names)))
     braces = any("{" in result and not own for result, own in zip(results, names, strict=True))
-    return Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
+    citable = Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
+    text = ""
+    if len(results) == 1 and len(names[0]) > 1:
+        text = "\n".join(answer_set(engine, session, results[0]))
+        outcome.quoted = bool(text)
+    elif len(results) == 1:
+        weighing = Weighing(sampler, engine.vocabulary, results[0], request.turns[asked].text)
+        whole = max(request.limit, DRAFTED)  # nor do stops change what is weighed
+        text = "".join(prose(engine, session, weighing, whole, (), Outcome(), copies=True, citable=citable))
+        outcome.quoted = not weighing.sure
+        text = results[0] if outcome.quoted else text
+    if text:
+        session.keep()
+        yield recite(engine, text, request.limit, request.stops, outcome)
+    else:
+        yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable)
 
 
 def _marked(request: Request) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from random_tools import tiny_llm
 from transformers import AutoTokenizer
 
 from chains.prompting import Turn, encode, tool_prompt
-from chains.results import as_lines, named
+from chains.results import Named, as_lines, named
 
 
 def test_a_record_is_a_line_a_value_named_in_words() -> None:
@@ -43,6 +44,10 @@ def test_rows_stand_a_line_each() -> None:
         ("team,played\nSV N,22", "team: SV N\nplayed: 22"),
         ("| a | b c |\n|---|:--|\n| 1 | x |\n| 2 | y |\n", "1: a: 1; b c: x\n2: a: 2; b c: y"),
         ('windKmh;sea\n"x, y";2', "wind kmh: x, y\nsea: 2"),
+        (
+            "tray    paper  sheets\nupper   A4     180\nbypass  label  25",
+            "1: tray: upper; paper: A4; sheets: 180\n2: tray: bypass; paper: label; sheets: 25",
+        ),
     ],
 )
 def test_other_shapes(told: str, seen: str) -> None:
@@ -117,18 +122,34 @@ def test_a_row_of_dashes_is_a_row() -> None:
     assert as_lines("| day | rain |\n|---|---|\n| Tue | heavy |") == "day: Tue\nrain: heavy"
 
 
+def pairs(values: Iterable[Named]) -> list[tuple[str, str]]:
+    return [(value.name, value.value) for value in values]
+
+
 def test_named_values() -> None:
-    assert list(named("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>")) == [
+    assert pairs(named("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>")) == [
         ("gate", "B2"),
         ("dep", "09:05"),
         ("arr", "10:13"),
         ("note", "wait; see board"),
     ]
-    assert list(named("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>")) == [
+    assert pairs(named("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>")) == [
         ("dep", "9:05"),
         ("Departure", "14:37"),
         ("Gate", "B2"),
     ]
-    assert list(named(as_lines('{"movie1": "Mission: Impossible"}'))) == [("movie1", "Mission: Impossible")]
+    assert pairs(named(as_lines('{"movie1": "Mission: Impossible"}'))) == [("movie1", "Mission: Impossible")]
     goods = as_lines('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
-    assert list(named(goods)) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
+    assert pairs(named(goods)) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
+
+
+def test_a_value_of_a_row_knows_the_row() -> None:
+    told = '{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}, {"kind": "jam", "qty": 6}], "gate 1": "B2"}'
+    assert [(value.part, value.row) for value in named(as_lines(told))] == [
+        ("", ""),
+        ("kind: honey", "kind: honey; qty: 14"),
+        ("qty: 14", "kind: honey; qty: 14"),
+        ("kind: jam", "kind: jam; qty: 6"),
+        ("qty: 6", "kind: jam; qty: 6"),
+        ("", ""),
+    ]

@@ -19,7 +19,7 @@ def cited(results: Sequence[str], question: str, reply: str) -> str:
     values = [value for result in results for value in named(as_lines(result))]
     spoken, left, found = _words(f"{question} {reply}"), reply, list[tuple[int, str]]()
     # Long values first, and of equal ones that whose name is spoken of.
-    for name, value in sorted(values, key=lambda value: (-len(value.value), -len(_words(value.name) & spoken))):
+    for name, value, *_ in sorted(values, key=lambda value: (-len(value.value), -len(_words(value.name) & spoken))):
         place = _place(value, left)
         if place and not _place(value, question):
             start, end = place.span()

@@ -7,7 +7,8 @@
     names     so does a name, in any of a dozen scripts
     code      so does a piece of code, with its quotes, backslashes and lines
     talk      small talk calls nothing, whatever tools are bound
-    replies   after a tool's result nothing is called again, and the reply holds the result's key fact
+    replies   after a tool's result nothing is called again, and the reply holds the result's key fact; of how many
+              lines it is, where it quotes the result, is shown beside
     stop      text ends before the stop sequence and is otherwise what it would have been, streamed or not
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
@@ -151,12 +152,20 @@ def stop(given: Material) -> list[Case]:
 KINDS = {"numbers": numbers, "names": names, "code": code, "talk": talk, "replies": replies, "stop": stop}
 
 
-def flaw(llm: ChatArtwright, case: Case) -> str | None:
-    """What is wrong with the model's answer, or None."""
-    if case.kind == "stop":
-        return _stop_flaw(llm, case)
+def answered(llm: ChatArtwright, case: Case) -> AIMessage:
+    """The model's answer."""
     options = {"plain_talk": False} if case.kind == "talk" else {}
     answer = llm.bind_tools(list(case.tools)).invoke(list(case.messages), max_tokens=60, **options)
+    assert isinstance(answer, AIMessage)
+    return answer
+
+
+def flaw(llm: ChatArtwright, case: Case) -> str | None:
+    """What is wrong with what the model does, or None."""
+    return _stop_flaw(llm, case) if case.kind == "stop" else _flaw_of(answered(llm, case), case)
+
+
+def _flaw_of(answer: AIMessage, case: Case) -> str | None:
     calls = [(call["name"], call["args"]) for call in answer.tool_calls]
     if case.kind == "talk":
         return f"calls {calls}" if calls else None
@@ -237,18 +246,27 @@ def main() -> None:
     shares = {}
     for kind in dict.fromkeys(options.kind or (DEV_KINDS if options.dev else KINDS)):
         cases = sample(kind, options.sample, options.dev)
-        flaws = []
+        flaws, lines = list[str](), list[int]()
         for i, case in enumerate(cases):
-            found = flaw(llm, case)
+            if kind == "stop":
+                found = _stop_flaw(llm, case)
+            else:
+                answer = answered(llm, case)
+                found = _flaw_of(answer, case)
+                lines += [str(answer.text).count("\n") + 1] if answer.response_metadata.get("quoted") else []
             if found:
                 flaws.append(f"  {case.messages[0].content!r}: {found}")
             print(f"\r{kind}: {i + 1}/{len(cases)} ", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         right = len(cases) - len(flaws)
         shares[kind] = {"share": round(right / len(cases), 4), "n": len(cases)}
+        if kind == "replies":
+            shares[kind] |= {"quoted": len(lines), "lines": round(sum(lines) / max(len(lines), 1), 2)}
         verdict = "met" if right >= TARGET * len(cases) else "MISSED"
         if not options.json:
             print(f"{kind}: {100 * right / len(cases):.1f} % ({right}/{len(cases)}; target {TARGET:.0%}: {verdict})")
+            if lines:
+                print(f"  {len(lines)} quote the result, {shares[kind]['lines']} lines each")
         if options.errors:
             print(*flaws, sep="\n", file=sys.stderr)
     if options.json:

@@ -1,0 +1,125 @@
+"""Replies that rest on a tool's result, and what is said where the model is not sure what in it answers."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+import chains.answer_set
+from chains.answer_set import Weighing, _lines
+from chains.chat_model import ChatArtwright
+from chains.results import as_lines, named
+
+CARD = {
+    "name": "sim_card",
+    "description": "Look up a SIM card by its number.",
+    "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
+}
+RECORD = '{"operator": "Vega Mobil", "pin": "4471", "puk": "90277135", "activated": "2023-04-02", "plan": "Flex 10"}'
+PROSE = "The card was activated by Vega Mobil on 2 April 2023; its PIN is 4471 and its PUK 90277135."
+
+
+def told(result: str, question: str = "which operator is card 77 with?", **options: Any) -> AIMessage:
+    call = {"name": "sim_card", "args": {"number": "77"}, "id": "1", "type": "tool_call"}
+    messages = [HumanMessage(question), AIMessage("", tool_calls=[call]), ToolMessage(result, tool_call_id="1")]
+    answer = ChatArtwright(max_tokens=60).bind_tools([CARD], tool_choice="none").invoke(messages, **options)
+    assert isinstance(answer, AIMessage)
+    return answer
+
+
+def always(monkeypatch: pytest.MonkeyPatch, sure: bool) -> None:
+    monkeypatch.setattr(chains.answer_set, "COVERAGE", 0.0 if sure else 1.01)
+
+
+def test_a_sentence_where_one_value_is_sure_to_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, True)
+    for result in (RECORD, PROSE):
+        answer = told(result)
+        assert "Vega Mobil" in answer.text and answer.text not in (result, as_lines(result))
+        assert "quoted" not in answer.response_metadata
+
+
+def test_else_the_likeliest_lines_of_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, False)
+    answer = told(RECORD)
+    lines = answer.text.split("\n")
+    assert answer.response_metadata["quoted"] and len(lines) == chains.answer_set.MOST_LINES
+    assert lines[0] == "operator: Vega Mobil" and set(lines) < set(as_lines(RECORD).split("\n"))
+
+
+def test_or_the_prose_itself_if_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, False)
+    answer = told(PROSE)
+    assert answer.text == PROSE and answer.response_metadata["quoted"]
+    long = f"{PROSE} {'It has been topped up again and again since then. ' * 6}"
+    assert told(long).text not in (long, "") and "quoted" not in told(long).response_metadata
+
+
+@pytest.mark.parametrize("result", [RECORD, PROSE])
+def test_a_quotation_ends_as_other_text_does(monkeypatch: pytest.MonkeyPatch, result: str) -> None:
+    always(monkeypatch, False)
+    whole = told(result).text
+    assert told(result, stop=["Mobil"]).text == whole[: whole.index("Mobil")]
+    short = told(result, max_tokens=4)
+    assert whole.startswith(short.text) and short.response_metadata["finish_reason"] == "length"
+    assert short.usage_metadata and short.usage_metadata["output_tokens"] == 4
+
+
+def test_what_comes_of_two_results_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, False)
+    calls = [{"name": "sim_card", "args": {"number": n}, "id": n, "type": "tool_call"} for n in "78"]
+    results = [ToolMessage(json.dumps({"pin": 1000 + int(n), "plan": "Flex"}), tool_call_id=n) for n in "78"]
+    llm = ChatArtwright(max_tokens=30).bind_tools([CARD], tool_choice="none")
+    answer = llm.invoke([HumanMessage("the PINs of cards 7 and 8"), AIMessage("", tool_calls=calls), *results])
+    assert answer.text and "quoted" not in answer.response_metadata
+
+
+def test_the_set_is_as_small_as_the_probability_allows() -> None:
+    values = list(named(as_lines(RECORD)))
+    ranked = [(values[2], 0.7), (values[1], 0.27), (values[0], 0.02), (values[3], 0.01)]
+    assert _lines(ranked) == ["puk: 90277135", "pin: 4471"]
+    assert _lines([(values[2], 0.96), *ranked[1:]]) == []
+    assert len(_lines([(value, 0.2) for value in values])) == chains.answer_set.MOST_LINES
+
+
+def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
+    visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Lind"}]
+    name, *rows = named(as_lines(json.dumps({"pet": "Luna", "visits": visits})))
+    first, latest = rows[1], rows[4]
+    assert _lines([(latest, 0.6), (first, 0.3), (name, 0.1)]) == [
+        "visit: latest; kg: 29", "visit: first; kg: 31", "pet: Luna",
+    ]  # fmt: skip
+    assert _lines([(rows[5], 0.5), (latest, 0.5)]) == ["visit: latest; kg: 29; vet: Lind"]
+
+
+WORDS = ["It", " opens", " at", " 9", " 17", ".", " gate", " noon"]
+
+
+def weighed(result: str, *steps: dict[str, float]) -> Weighing:
+    """A reply whose tokens have the probabilities of `steps`, the likeliest first."""
+    lib = SimpleNamespace(tokenize_str=lambda text: [i for i, word in enumerate(WORDS) if word.strip() in text])
+    vocabulary: Any = SimpleNamespace(lib=lib, bytes=[word.encode() for word in WORDS])
+    greedy: Any = SimpleNamespace(pick=lambda logits: int(logits.argmax()))
+    weighing = Weighing(greedy, vocabulary, result, "is the gate open")
+    for step in steps:
+        p = torch.tensor([step.get(word, 1e-9) for word in WORDS])
+        assert WORDS[weighing.pick(p.log())] == max(step, key=lambda word: step[word])
+    return weighing
+
+
+def test_words_from_the_result_are_weighed_against_each_other() -> None:
+    hours = "gate: from 9 to 17 daily"
+    assert weighed(hours, {"It": 0.5, " at": 0.5 - 1e-6}, {" 9": 0.5, " noon": 0.4}).sure  # other words do not count
+    wavers = weighed(hours, {"It": 1.0}, {" 9": 0.5, " 17": 0.4})
+    assert wavers.share == pytest.approx(5 / 9, abs=1e-4) and not wavers.sure
+    assert weighed(hours, {" gate": 0.5, " 9": 0.4}, {" 9": 0.9}).sure  # a word of the question is free
+
+
+def test_a_reply_that_takes_nothing_is_not_sure() -> None:
+    assert not weighed("gate: from 9 to 17 daily", {"It": 1.0}, {" opens": 0.9}).sure
+    assert weighed("17 done", {"It": 1.0}, {" opens": 0.9}).sure  # there is not much to take
