@@ -1,11 +1,11 @@
-"""What a tool's results answer to a question, and what to say where the model is not sure.
+"""What a tool's result answers to a question, and what to say where the model is not sure.
 
 A small model that is asked how hot it gets now and then tells the humidity, without a doubt in its words. Asked for
 the value's name alone it knows that it wavers. So the names are compared by likelihood first, and where the likeliest
 does not hold COVERAGE of the probability, the reply is no sentence: it is those lines of the result that do together,
 a prediction set (Angelopoulos and Bates 2021, section 1; here from the model's own probabilities). Prose names no
-values. There a reply is written, and said if each word that it takes from the result leaves the others that it could
-have taken there no more than the rest (`Weighing`); else the result speaks for itself.
+values. There a reply is written, and said if the words that it takes from the result hold as much of what all words
+that it could have taken there hold (`Weighing`); else the result speaks for itself.
 """
 
 from __future__ import annotations
@@ -22,49 +22,64 @@ if TYPE_CHECKING:
     import torch
 
     from chains.engine import Engine
-    from chains.grammar import Vocabulary
     from chains.prose import Picker
     from chains.session import Session
 
 COVERAGE = 0.95  # least probability that what is told answers
-MOST_VALUES = 64  # in results, beyond which they are not compared
+MOST_VALUES = 64  # in a result, beyond which they are not compared
 MOST_LINES = 4  # that are told
-QUOTED = 300  # characters of prose that may be told as they are
-BARE = 3  # words of a result ("OK") up to which a reply need not take any of them
+QUOTED = 300  # characters of a line, or of prose, that may be told as they are
+BARE = 20  # characters of a result ("OK") up to which a reply need not take any of its words
 _OPENING = "It is {"  # a reply's, behind which a name comes (`chains.tuning.citing`)
 _LENGTH = 16  # tokens of a value that tell it from others
 
 
-def answer_set(engine: Engine, session: Session, result: str) -> list[str]:
-    """Lines of `result`, shown as `results.as_lines` does, likeliest first; none where one value is sure to be meant.
+def comparable(result: str) -> list[Named]:
+    """The values of a `result`, shown as `results.as_lines` does, where their names tell them apart: all of a record
+    or its rows. None where something else stands between them, or nothing is to be chosen.
+    """
+    values = list(dict.fromkeys(named(result)))
+    alone = [value.name for value in values if not value.row]
+    whole = all(any(named(line)) for line in result.split("\n") if line.strip())
+    return values if 1 < len(values) <= MOST_VALUES and whole and len(set(alone)) == len(alone) else []
+
+
+def answer_set(engine: Engine, session: Session, values: Sequence[Named]) -> list[str]:
+    """What to tell of `values`, likeliest first; nothing where one is sure to be meant, or a line would be too long.
 
     `session` stands where a reply begins, and is left so.
     """
-    values = list(dict.fromkeys(named(result)))
-    if not 1 < len(values) <= MOST_VALUES:
-        return []
     often = Counter(value.name for value in values)
-    said = [f"{value.name}}}" if often[value.name] == 1 else f"{value.name}}} {value.value}" for value in values]
-    tokens = [encode(engine.tokenizer, [Segment(text)])[:_LENGTH] for text in said]
+    alike: dict[tuple[int, ...], list[Named]] = {}
+    for value in values:
+        said = f"{value.name}}}" if often[value.name] == 1 else f"{value.name}}} {value.value}"
+        alike.setdefault(tuple(encode(engine.tokenizer, [Segment(said)])[:_LENGTH]), []).append(value)
     opening = encode(engine.tokenizer, [Segment(_OPENING)])
-    if len(session) + len(opening) + sum(map(len, tokens)) > engine.context:
+    if len(session) + len(opening) + sum(map(len, alike)) > engine.context:
         return []
+    groups = {str(i): group for i, group in enumerate(alike.values())}
+    ends = [token for token, text in enumerate(engine.vocabulary.bytes) if not text[:1].isalnum()]  # "1", not "14"
     session.push(opening)
-    choice = choose(session, candidates([str(i) for i in range(len(values))], tokens, [()] * len(values)), lambda _: ())
+    choice = choose(session, candidates([*groups], [*alike], [ends] * len(groups)), lambda _: ())
     session.rewind(len(opening) + (len(choice.candidate.tokens) if choice.written else 0))
-    return _lines([(values[int(i)], p) for i, p in choice.ranking])
+    lines = _lines([(groups[name], p) for name, p in choice.ranking])
+    return lines if all(len(line) <= QUOTED for line in lines) else []
 
 
-def _lines(ranking: Sequence[tuple[Named, float]]) -> list[str]:
-    """What to tell of the likeliest values that make up COVERAGE; nothing for a single value."""
+def _lines(ranking: Sequence[tuple[Sequence[Named], float]]) -> list[str]:
+    """What to tell of the likeliest values that make up COVERAGE; nothing for a single one. Those of which the result
+    says the same are ranked together.
+    """
     told: list[Named] = []
     covered = 0.0
-    for value, p in ranking:
-        if covered >= COVERAGE or len({value.row or value for value in told}) == MOST_LINES:
+    for used, (values, p) in enumerate(ranking):
+        if covered >= COVERAGE and used < 2:
+            return []
+        if covered >= COVERAGE:
             break
-        told.append(value)
+        told += values
         covered += p
-    return list(dict.fromkeys(_line(value, told) for value in told)) if len(told) > 1 else []
+    return list(dict.fromkeys(_line(value, told) for value in told))[:MOST_LINES] if len(told) > 1 else []
 
 
 def _line(value: Named, told: Sequence[Named]) -> str:
@@ -79,14 +94,15 @@ def _line(value: Named, told: Sequence[Named]) -> str:
 class Weighing:
     """Picks as `sampler` does, and weighs the words taken from `result` against the others there.
 
-    `share` is the product, over the tokens that stand in `result` and not in the `question`, of a token's probability
-    among all such tokens.
+    `share` is the product, over the tokens that stand in `result` and not in the `question` (digits in any case), of a
+    token's probability among all such tokens.
     """
 
-    def __init__(self, sampler: Picker, vocabulary: Vocabulary, result: str, question: str) -> None:
+    def __init__(self, sampler: Picker, engine: Engine, result: str, question: str) -> None:
         self._sampler, self._result = sampler, result
-        words = _pieces(vocabulary, result) - _pieces(vocabulary, question)
-        self._told = {token for token, text in enumerate(vocabulary.bytes) if text.strip() in words}
+        asked = {piece for piece in _pieces(engine, question) if not piece.isdigit()}
+        words = _pieces(engine, result) - asked
+        self._told = {token for token, text in enumerate(engine.vocabulary.bytes) if text.strip() in words}
         self.share = 1.0
         self.copied = False
 
@@ -102,12 +118,11 @@ class Weighing:
     @property
     def sure(self) -> bool:
         """Whether the reply may be said instead of the result itself."""
-        copies = self.copied or len(self._result.split()) <= BARE
-        return (copies and self.share >= COVERAGE) or len(self._result) > QUOTED
+        return (self.copied or len(self._result) <= BARE) and self.share >= COVERAGE
 
 
-def _pieces(vocabulary: Vocabulary, text: str) -> set[bytes]:
+def _pieces(engine: Engine, text: str) -> set[bytes]:
     """The tokens of `text`, without blanks; those with letters or digits in them."""
-    tokens = {*vocabulary.lib.tokenize_str(text), *vocabulary.lib.tokenize_str(f" {text}")}
-    pieces = {vocabulary.bytes[token].strip() for token in tokens}
+    tokens = {*encode(engine.tokenizer, [Segment(text)]), *encode(engine.tokenizer, [Segment(f" {text}")])}
+    pieces = {engine.vocabulary.bytes[token].strip() for token in tokens}
     return {piece for piece in pieces if any(char.isalnum() for char in piece.decode(errors="ignore"))}

@@ -128,13 +128,14 @@ def prose(
 
 def recite(engine: Engine, text: str, max_tokens: int, stops: Sequence[str], outcome: Outcome) -> str:
     """What may be said of a settled `text`: it ends where `prose` would end it."""
+    text = text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]
     tokens = encode(engine.tokenizer, [Segment(text)])
     if len(tokens) > max_tokens:
         outcome.finish = "length"
         tokens = tokens[:max_tokens]
         text = engine.tokenizer.decode(tokens).rstrip("\ufffd")
     outcome.written += len(tokens)
-    return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]
+    return text
 
 
 def _put_name(engine: Engine, session: Session, opening: int, names: Sequence[str]) -> int:

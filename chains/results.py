@@ -31,14 +31,9 @@ _SHORT = 1000  # characters of lines that are shown however much shorter the tab
 _LONGEST_NAME = 80  # characters, those of what it lies in included
 _WRAPPERS = {"result", "results", "data", "response", "record", "records", "item", "items"}
 _NAME = re.compile(r"[^\W\d][\w ./%()-]{0,30}")
-_GAP = "  "  # or wider, between the columns of a table for the eye
-_MARKS = {
-    "\t": _NAME,
-    "|": _NAME,
-    ";": _NAME,
-    ",": re.compile(r"[^\W\d]\w{0,30}"),
-    _GAP: _NAME,
-}  # what may name a column
+_COLUMN = re.compile(r"[^\W\d][\w/%()-]*(?: [\w/%()-]+)*")  # what may name one in a table set by blanks
+_CELL = re.compile(r"\S+(?: \S+)*")  # of such a table
+_MARKS = {"\t": _NAME, "|": _NAME, ";": _NAME, ",": re.compile(r"[^\W\d]\w{0,30}")}  # what may name a column
 _RULE = re.compile(r":?-+:?")  # under the head of a table
 _CAPITAL = re.compile(r"(?<=[^\W_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where a word of camelCase begins
 _ROW = re.compile(r"(?:[^:]* )?\d+: ")  # of a list
@@ -63,14 +58,13 @@ def named(shown: str) -> Iterator[Named]:
     yield from (Named(name, said.strip()) for name, said in _TAG.findall(shown) if said.strip())
     for line in shown.split("\n"):
         number = _ROW.match(line)
-        row = line[number.end() :] if number else ""
+        row = line.removeprefix(number[0]) if number and number[0][0].isdigit() else line  # a list's name stays
         for i, piece in enumerate(line.split("; ") if number else [line]):
             found = _NAMED.fullmatch(piece)
             if not found or not found[2].strip() or _TAG.search(piece):
                 continue
-            inside = i > 0 or found.start(1) > 0  # "gate 1: B2" is no row
-            where = (piece[found.start(1) :], row) if number and inside else ("", "")
-            yield Named(found[1], found[2].strip(), *where)
+            inside = number and (i > 0 or found.start(1) > 0)  # "gate 1: B2" is no row
+            yield Named(found[1], found[2].strip(), row.split("; ")[i] if inside else "", row if inside else "")
 
 
 def as_lines(text: str) -> str:
@@ -101,7 +95,7 @@ def _table(text: str) -> Any:
             continue  # prose
         quoted = mark in ";,"
         whole = (f"{line}\n" for line in lines)  # so that a line break within quotes stays
-        reader = csv.reader(whole, delimiter=mark, strict=True) if quoted else (_split(line, mark) for line in lines)
+        reader = csv.reader(whole, delimiter=mark, strict=True) if quoted else (line.split(mark) for line in lines)
         rows = [[cell.strip() for cell in row] for row in reader]
         if all(row[0] == row[-1] == "" for row in rows if row):  # the bars around a row
             rows = [row[1:-1] for row in rows]
@@ -109,13 +103,28 @@ def _table(text: str) -> Any:
         head, *rows = [*rows[:1], *rows[2:]] if ruled else rows
         even = rows and len(head) > 1 and {len(row) for row in rows} == {len(head)}
         if even and all(map(name.fullmatch, head)) and (len(head) > 2 or ruled or _heads(head, rows)):
-            found = [_distinct(list(zip(head, row, strict=True))) for row in rows]
-            return found[0] if len(found) == 1 else found
-    raise ValueError("no table")
+            return _records(head, rows)
+    return _records(*_columns(lines))
 
 
-def _split(line: str, mark: str) -> list[str]:
-    return re.split(f"{mark}+", line.strip()) if mark == _GAP else line.split(mark)
+def _records(head: list[str], rows: list[list[str]]) -> Any:
+    found = [_distinct(list(zip(head, row, strict=True))) for row in rows]
+    return found[0] if len(found) == 1 else found
+
+
+def _columns(lines: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table whose columns two blanks or more set apart. Raises ValueError if there are not three,
+    flush left or right, one of them of figures.
+    """
+    cells = [list(_CELL.finditer(line)) for line in lines if line.strip(" -=")]
+    head, *rows = [[cell[0] for cell in row] for row in cells]
+    even = rows and len(head) > 2 and {len(row) for row in rows} == {len(head)} and all(map(_COLUMN.fullmatch, head))
+    if not even or not _heads(head, rows):
+        raise ValueError("no table")
+    for column in zip(*cells, strict=True):
+        if len({cell.start() for cell in column}) > 1 and len({cell.end() for cell in column}) > 1:
+            raise ValueError("no columns")
+    return head, rows
 
 
 def _heads(head: list[str], rows: list[list[str]]) -> bool:

@@ -7,14 +7,14 @@ tools; and the model's native one (`chains.native`, `chains.native_calls`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
-from chains.answer_set import Weighing, answer_set
+from chains.answer_set import QUOTED, Weighing, answer_set, comparable
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chains.session import Session
 
 MOST_NAMES = 64  # in results, beyond which a reply cites none
-DRAFTED = 64  # least tokens of a reply that are weighed before any of it is said
+DRAFTED = 64  # tokens within which a reply that is weighed has to end
 
 
 @dataclass(frozen=True)
@@ -119,29 +119,41 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
 
 def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[str]:
     """The reply to the newest results: a sentence of the model's where it is sure what answers, else their words."""
-    from chains.engine import Outcome
-
     asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
     results = [as_lines(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
+    text = ""
+    if len(results) == 1 and (values := comparable(results[0])):
+        text = "\n".join(answer_set(engine, session, values))
+        outcome.quoted = bool(text)
+        session.keep()
+    elif len(results) == 1 and results[0].strip() and len(results[0]) <= QUOTED:
+        text = yield from _weighed(engine, session, results[0], request.turns[asked].text, sampler, outcome)
+    if text:
+        yield recite(engine, text, request.limit, request.stops, outcome)
+        return
     names = [[value.name for value in named(result)] for result in results]
     distinct = list(dict.fromkeys(chain.from_iterable(names)))
     braces = any("{" in result and not own for result, own in zip(results, names, strict=True))
     citable = Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
-    text = ""
-    if len(results) == 1 and len(names[0]) > 1:
-        text = "\n".join(answer_set(engine, session, results[0]))
-        outcome.quoted = bool(text)
-    elif len(results) == 1:
-        weighing = Weighing(sampler, engine.vocabulary, results[0], request.turns[asked].text)
-        whole = max(request.limit, DRAFTED)  # nor do stops change what is weighed
-        text = "".join(prose(engine, session, weighing, whole, (), Outcome(), copies=True, citable=citable))
-        outcome.quoted = not weighing.sure
-        text = results[0] if outcome.quoted else text
-    if text:
-        session.keep()
-        yield recite(engine, text, request.limit, request.stops, outcome)
-    else:
-        yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable)
+    yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable)
+
+
+def _weighed(
+    engine: Engine, session: Session, result: str, question: str, sampler: Sampler, outcome: Outcome
+) -> Generator[str, None, str]:
+    """A reply to a short `result`, or that itself; yields nothing but chances to stop."""
+    from chains.engine import Outcome
+
+    weighing, draft = Weighing(sampler, engine, result, question), Outcome()
+    names = [value.name for value in named(result)]
+    citable = Citable(list(dict.fromkeys(names)), "{" in result and not names)
+    pieces = []
+    for piece in prose(engine, session, weighing, DRAFTED, (), draft, copies=True, citable=citable):
+        pieces.append(piece)
+        yield ""
+    text = "".join(pieces)
+    outcome.quoted = not (weighing.sure and draft.finish == "stop" and text.strip())
+    return result if outcome.quoted else text
 
 
 def _marked(request: Request) -> set[str]:

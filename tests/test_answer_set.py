@@ -11,7 +11,7 @@ import torch
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 import chains.answer_set
-from chains.answer_set import Weighing, _lines
+from chains.answer_set import Weighing, _lines, comparable
 from chains.chat_model import ChatArtwright
 from chains.results import as_lines, named
 
@@ -60,11 +60,27 @@ def test_or_the_prose_itself_if_it_is_short(monkeypatch: pytest.MonkeyPatch) -> 
     assert told(long).text not in (long, "") and "quoted" not in told(long).response_metadata
 
 
+def test_streamed_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = {"name": "sim_card", "args": {"number": "77"}, "id": "1", "type": "tool_call"}
+    llm = ChatArtwright(max_tokens=60).bind_tools([CARD], tool_choice="none")
+    for sure in (True, False):
+        always(monkeypatch, sure)
+        for result in (RECORD, PROSE):
+            asked = [
+                HumanMessage("which operator?"),
+                AIMessage("", tool_calls=[call]),
+                ToolMessage(result, tool_call_id="1"),
+            ]
+            assert "".join(str(piece.text) for piece in llm.stream(asked)) == llm.invoke(asked).text
+
+
 @pytest.mark.parametrize("result", [RECORD, PROSE])
 def test_a_quotation_ends_as_other_text_does(monkeypatch: pytest.MonkeyPatch, result: str) -> None:
     always(monkeypatch, False)
     whole = told(result).text
     assert told(result, stop=["Mobil"]).text == whole[: whole.index("Mobil")]
+    early = told(result, stop=["Mobil"], max_tokens=12)
+    assert early.text == whole[: whole.index("Mobil")] and early.response_metadata["finish_reason"] == "stop"
     short = told(result, max_tokens=4)
     assert whole.startswith(short.text) and short.response_metadata["finish_reason"] == "length"
     assert short.usage_metadata and short.usage_metadata["output_tokens"] == 4
@@ -81,20 +97,52 @@ def test_what_comes_of_two_results_is_told_in_words(monkeypatch: pytest.MonkeyPa
 
 def test_the_set_is_as_small_as_the_probability_allows() -> None:
     values = list(named(as_lines(RECORD)))
-    ranked = [(values[2], 0.7), (values[1], 0.27), (values[0], 0.02), (values[3], 0.01)]
+    ranked = [([values[2]], 0.7), ([values[1]], 0.27), ([values[0]], 0.02), ([values[3]], 0.01)]
     assert _lines(ranked) == ["puk: 90277135", "pin: 4471"]
-    assert _lines([(values[2], 0.96), *ranked[1:]]) == []
-    assert len(_lines([(value, 0.2) for value in values])) == chains.answer_set.MOST_LINES
+    assert _lines([([values[2]], 0.96), *ranked[1:]]) == []
+    assert len(_lines([([value], 0.2) for value in values])) == chains.answer_set.MOST_LINES
 
 
 def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
-    visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Lind"}]
-    name, *rows = named(as_lines(json.dumps({"pet": "Luna", "visits": visits})))
-    first, latest = rows[1], rows[4]
-    assert _lines([(latest, 0.6), (first, 0.3), (name, 0.1)]) == [
-        "visit: latest; kg: 29", "visit: first; kg: 31", "pet: Luna",
+    visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Moe"}]
+    name, _, first, moe, _, latest, also_moe = named(as_lines(json.dumps({"pet": "Luna", "visits": visits})))
+    assert _lines([([latest], 0.6), ([first], 0.3), ([name], 0.1)]) == [
+        "visits 2: visit: latest; kg: 29", "visits 1: visit: first; kg: 31", "pet: Luna",
     ]  # fmt: skip
-    assert _lines([(rows[5], 0.5), (latest, 0.5)]) == ["visit: latest; kg: 29; vet: Lind"]
+    assert _lines([([latest], 0.5), ([moe, also_moe], 0.5)]) == [
+        "visits 2: visit: latest; kg: 29; vet: Moe", "visits 1: visit: first; vet: Moe",
+    ]  # fmt: skip
+    assert _lines([([moe, also_moe], 0.97), ([name], 0.03)]) == []  # whichever row is meant, the answer is the same
+
+
+@pytest.mark.parametrize(
+    ("result", "count"),
+    [
+        (RECORD, 5),
+        ('[{"gate": 1, "dest": "Rome"}, {"gate": 14, "dest": "Oslo"}]', 4),
+        ("The meeting was moved to Thursday.\nNote: bring your badge\nRoom: 4", 0),  # what is meant may have no name
+        ("<h1>Zoo</h1><p>We open at nine\nand close at five.</p><p>Dogs stay out.</p>", 0),
+        ("<p>One.</p><p>Two.</p>", 0),
+        ("gate: 14", 0),
+        ("gate: 14\ngate: 14", 0),
+        ("", 0),
+        (json.dumps({f"field{i}": i for i in range(99)}), 0),
+    ],
+)
+def test_what_can_be_compared(result: str, count: int) -> None:
+    assert len(comparable(as_lines(result))) == count
+
+
+def test_a_value_that_begins_another_one_is_no_part_of_it() -> None:
+    gates = [{"gate": 1, "dest": "Rome"}, {"gate": 14, "dest": "Oslo"}, {"gate": 7, "dest": "Bari"}]
+    answer = told(json.dumps(gates), "at which gate does the plane to Oslo stand?")
+    assert "14" in answer.text
+
+
+def test_a_long_value_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    always(monkeypatch, False)
+    answer = told(json.dumps({"operator": "Vega Mobil", "terms": "No refunds. " * 40}))
+    assert answer.text and "quoted" not in answer.response_metadata
 
 
 WORDS = ["It", " opens", " at", " 9", " 17", ".", " gate", " noon"]
@@ -102,10 +150,12 @@ WORDS = ["It", " opens", " at", " 9", " 17", ".", " gate", " noon"]
 
 def weighed(result: str, *steps: dict[str, float]) -> Weighing:
     """A reply whose tokens have the probabilities of `steps`, the likeliest first."""
-    lib = SimpleNamespace(tokenize_str=lambda text: [i for i, word in enumerate(WORDS) if word.strip() in text])
-    vocabulary: Any = SimpleNamespace(lib=lib, bytes=[word.encode() for word in WORDS])
+    tokenizer = SimpleNamespace(encode=lambda text, **_: [i for i, word in enumerate(WORDS) if word.strip() in text])
+    engine: Any = SimpleNamespace(
+        tokenizer=tokenizer, vocabulary=SimpleNamespace(bytes=[word.encode() for word in WORDS])
+    )
     greedy: Any = SimpleNamespace(pick=lambda logits: int(logits.argmax()))
-    weighing = Weighing(greedy, vocabulary, result, "is the gate open")
+    weighing = Weighing(greedy, engine, result, "is the gate open at 17")
     for step in steps:
         p = torch.tensor([step.get(word, 1e-9) for word in WORDS])
         assert WORDS[weighing.pick(p.log())] == max(step, key=lambda word: step[word])
@@ -122,4 +172,4 @@ def test_words_from_the_result_are_weighed_against_each_other() -> None:
 
 def test_a_reply_that_takes_nothing_is_not_sure() -> None:
     assert not weighed("gate: from 9 to 17 daily", {"It": 1.0}, {" opens": 0.9}).sure
-    assert weighed("17 done", {"It": 1.0}, {" opens": 0.9}).sure  # there is not much to take
+    assert weighed("done at 17", {"It": 1.0}, {" opens": 0.9}).sure  # there is not much to take

@@ -147,9 +147,35 @@ def test_a_value_of_a_row_knows_the_row() -> None:
     told = '{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}, {"kind": "jam", "qty": 6}], "gate 1": "B2"}'
     assert [(value.part, value.row) for value in named(as_lines(told))] == [
         ("", ""),
-        ("kind: honey", "kind: honey; qty: 14"),
-        ("qty: 14", "kind: honey; qty: 14"),
-        ("kind: jam", "kind: jam; qty: 6"),
-        ("qty: 6", "kind: jam; qty: 6"),
+        ("goods 1: kind: honey", "goods 1: kind: honey; qty: 14"),
+        ("qty: 14", "goods 1: kind: honey; qty: 14"),
+        ("goods 2: kind: jam", "goods 2: kind: jam; qty: 6"),
+        ("qty: 6", "goods 2: kind: jam; qty: 6"),
         ("", ""),
+    ]
+    assert [value.row for value in named(as_lines('[{"a": 1}, {"a": 2}]'))] == ["a: 1", "a: 2"]
+    legs = as_lines('[{"id": 1, "legs": [{"dep": "9:05"}]}, {"id": 2, "legs": [{"dep": "9:45"}]}]')
+    assert [value.part for value in named(legs)] == ["id: 1", "legs 1: dep: 9:05", "id: 2", "legs 1: dep: 9:45"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Order     open\nCustomer  4471\nTotal     12.50 EUR",
+        "Name    Anna\nAge     33\nHeight  180",
+        "Dear Ann.  All is well.  Bye.\nSee you.  Take care.  Bob",
+        "Anna  Schmidt  Berlin\nBob   Jones    Oslo",
+        "one  two  three\n1  2  3\n10  20  30",
+        "a  b  c",
+    ],
+)
+def test_blanks_alone_make_no_table(told: str) -> None:
+    assert as_lines(told) == told
+
+
+def test_a_table_set_by_blanks() -> None:
+    told = "PROC      CPU%  MEM MB\n--------  ----  ------\npostgres    12    2210\njavac       71     940"
+    assert as_lines(told).splitlines() == [
+        "1: PROC: postgres; CPU%: 12; MEM MB: 2210",
+        "2: PROC: javac; CPU%: 71; MEM MB: 940",
     ]

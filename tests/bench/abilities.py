@@ -7,8 +7,8 @@
     names     so does a name, in any of a dozen scripts
     code      so does a piece of code, with its quotes, backslashes and lines
     talk      small talk calls nothing, whatever tools are bound
-    replies   after a tool's result nothing is called again, and the reply holds the result's key fact; of how many
-              lines it is, where it quotes the result, is shown beside
+    replies   after a tool's result nothing is called again, and the reply holds the result's key fact; how many
+              quote the result, and in how many characters, is shown beside
     stop      text ends before the stop sequence and is otherwise what it would have been, streamed or not
 
 Prints each kind's share of right cases beside the target; ends with status 1 where it is missed. The cases are put
@@ -246,14 +246,14 @@ def main() -> None:
     shares = {}
     for kind in dict.fromkeys(options.kind or (DEV_KINDS if options.dev else KINDS)):
         cases = sample(kind, options.sample, options.dev)
-        flaws, lines = list[str](), list[int]()
+        flaws, quoted = list[str](), list[int]()
         for i, case in enumerate(cases):
             if kind == "stop":
                 found = _stop_flaw(llm, case)
             else:
                 answer = answered(llm, case)
                 found = _flaw_of(answer, case)
-                lines += [str(answer.text).count("\n") + 1] if answer.response_metadata.get("quoted") else []
+                quoted += [len(str(answer.text))] if answer.response_metadata.get("quoted") else []
             if found:
                 flaws.append(f"  {case.messages[0].content!r}: {found}")
             print(f"\r{kind}: {i + 1}/{len(cases)} ", end="", file=sys.stderr, flush=True)
@@ -261,12 +261,12 @@ def main() -> None:
         right = len(cases) - len(flaws)
         shares[kind] = {"share": round(right / len(cases), 4), "n": len(cases)}
         if kind == "replies":
-            shares[kind] |= {"quoted": len(lines), "lines": round(sum(lines) / max(len(lines), 1), 2)}
+            shares[kind] |= {"quoted": len(quoted), "characters": round(sum(quoted) / max(len(quoted), 1))}
         verdict = "met" if right >= TARGET * len(cases) else "MISSED"
         if not options.json:
             print(f"{kind}: {100 * right / len(cases):.1f} % ({right}/{len(cases)}; target {TARGET:.0%}: {verdict})")
-            if lines:
-                print(f"  {len(lines)} quote the result, {shares[kind]['lines']} lines each")
+            if quoted:
+                print(f"  {len(quoted)} quote the result, in {shares[kind]['characters']} characters on average")
         if options.errors:
             print(*flaws, sep="\n", file=sys.stderr)
     if options.json:
