@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from chains.copying import Copying
 from chains.grammar import Arguments, Vocabulary
 from chains.numbers import LINE, said_numbers, without_null
 from chains.prompting import Segment, encode
@@ -36,8 +37,10 @@ def write(
     drafter: Drafter | None,
     pick: Callable[[torch.Tensor, NDArray[Any]], int],
     context: int,
+    copying: Copying | None = None,
 ) -> int:
-    """Write all of `arguments`, of which `pick` chooses each free token; returns the number of tokens.
+    """Write all of `arguments`, of which `pick` chooses each free token, among those that `copying` leaves; returns the
+    number of tokens.
 
     `drafted` tokens stand at the end of `session` already. Those that `pick` agrees with stay, with the first other
     one the guess is dropped and a new one made; so what is written is what would be written without any guess.
@@ -48,7 +51,10 @@ def write(
         logits = session.logits(len(drafted) + 1)  # after what is written, then after each drafted token
         agreed = 0
         while not arguments.done:
-            tokens = arguments.accept(pick(logits[agreed], arguments.allowed()))
+            allowed = arguments.allowed()
+            tokens = arguments.accept(
+                pick(logits[agreed], copying.narrowed(arguments, allowed) if copying else allowed)
+            )
             count += len(tokens)
             if drafted[agreed : agreed + len(tokens)] != tokens:
                 session.rewind(len(drafted) - agreed)

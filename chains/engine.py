@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from chains import calibration, prompting, watch
 from chains.choice import Candidate, candidates, choose
+from chains.copying import Copying
 from chains.drafting import Drafter, write
 from chains.grammar import Arguments, Tool, Vocabulary
 from chains.llama import KeyValues, Llama, is_llama
@@ -202,6 +203,7 @@ class Engine:
         by_name = {tool.name: tool for tool in tools}
         said = self.tokenizer.decode(session.said())
         drafter = None if sampler.temperature else Drafter(self.tokenizer, self.vocabulary, said)
+        copying = Copying(self.vocabulary, last)
         before: Call | None = None
         for i in range(max_calls):
             ready: dict[str, _Opening] = {}
@@ -230,7 +232,8 @@ class Engine:
             arguments = ready[name].arguments
             outcome.written += len(choice.candidate.tokens) + len(ready[name].forced)
             outcome.finish = "tool_calls"
-            outcome.written += write(session, arguments, ready[name].draft, drafter, sampler.pick, self.context)
+            drafted = ready[name].draft
+            outcome.written += write(session, arguments, drafted, drafter, sampler.pick, self.context, copying)
             text = arguments.text
             if not sampler.temperature:
                 text = self._untangled(session, by_name[name], text, last)

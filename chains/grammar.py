@@ -255,6 +255,9 @@ class Vocabulary:
         mark = MARK.encode()
         self.mark = np.array([text.lstrip(b' "').startswith(mark) for text in self.bytes])  # (V,) begins with MARK
         self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
+        self.whole = {text: token for token, text in reversed([*enumerate(self.bytes)]) if text}
+        heads = [(token, text.partition(b'"')[0]) for token, text in enumerate(self.bytes) if b'"' in text]
+        self.closing = [(token, head) for token, head in heads if not head.endswith(b"\\")]  # and what they end
         self.quote, self.brace, self.bracket = (self.bytes.index(mark) for mark in (b'"', b"}", b"]"))
 
 
@@ -278,7 +281,7 @@ class Arguments:
         self._text = bytearray()
         self._tokens = 0
         self._in_string = self._escaped = False
-        self._number = bytearray()
+        self._number, self._string = bytearray(), bytearray()
 
     @property
     def schema(self) -> Mapping[str, Any]:
@@ -290,7 +293,7 @@ class Arguments:
         """These arguments, to try out how they might go on."""
         twin = copy.copy(self)
         twin._matcher = self._matcher.deep_copy()
-        twin._text, twin._number = bytearray(self._text), bytearray(self._number)
+        twin._text, twin._number, twin._string = bytearray(self._text), bytearray(self._number), bytearray(self._string)
         return twin
 
     def fits(self, *tokens: int) -> bool:
@@ -305,6 +308,11 @@ class Arguments:
     def text(self) -> str:
         """The JSON so far, compact."""
         return self._text.decode(errors="ignore").strip()
+
+    @property
+    def string(self) -> bytes:
+        """What stands in a string that is not closed yet, with its escapes; empty outside of strings."""
+        return bytes(self._string) if self._in_string else b""
 
     def forced(self) -> list[int]:
         """Consume and return the tokens that the grammar leaves no choice about."""
@@ -365,6 +373,7 @@ class Arguments:
 
     def _follow(self, byte: int) -> None:
         if self._in_string:
+            self._string.append(byte)
             if self._escaped:
                 self._escaped = False
             elif byte == ord("\\"):
@@ -373,6 +382,7 @@ class Arguments:
                 self._in_string = False
         elif byte == ord('"'):
             self._in_string = True
+            self._string.clear()
         if not self._in_string and bytes([byte]) in _NUMBER_BYTES:
             self._number.append(byte)
         else:
