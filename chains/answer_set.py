@@ -4,12 +4,13 @@ A small model that is asked how hot it gets now and then tells the humidity, wit
 the value's name alone it knows that it wavers. So the names are compared by likelihood first, and where the likeliest
 does not hold COVERAGE of the probability, the reply is no sentence: it is those lines of the result that do together,
 a prediction set (Angelopoulos and Bates 2021, section 1; here from the model's own probabilities). Prose names no
-values. There a reply is written, and said if the words that it takes from the result hold as much of what all words
-that it could have taken there hold (`Weighing`); else the result speaks for itself.
+values. There a reply is written, and said if it takes a figure or a name from the result, and the words that it takes
+hold as much of what all words that it could have taken there hold (`Weighing`); else the result speaks for itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,8 +30,8 @@ COVERAGE = 0.95  # least probability that what is told answers
 MOST_VALUES = 64  # in a result, beyond which they are not compared
 MOST_LINES = 4  # that are told
 QUOTED = 300  # characters of a line, or of prose, that may be told as they are
-BARE = 20  # characters of a result ("OK") up to which a reply need not take any of its words
 _OPENING = "It is {"  # a reply's, behind which a name comes (`chains.tuning.citing`)
+_WORD = re.compile(r"\w(?:[\w.:,/-]*\w)?")
 _LENGTH = 16  # tokens of a value that tell it from others
 
 
@@ -44,8 +45,9 @@ def comparable(result: str) -> list[Named]:
     return values if 1 < len(values) <= MOST_VALUES and whole and len(set(alone)) == len(alone) else []
 
 
-def answer_set(engine: Engine, session: Session, values: Sequence[Named]) -> list[str]:
-    """What to tell of `values`, likeliest first; nothing where one is sure to be meant, or a line would be too long.
+def answer_set(engine: Engine, session: Session, values: Sequence[Named]) -> tuple[list[Named], bool]:
+    """The likeliest of `values` that make up COVERAGE, likeliest first, and whether one was enough (or several of which
+    the result says the same); none where there is no room to compare them.
 
     `session` stands where a reply begins, and is left so.
     """
@@ -56,30 +58,30 @@ def answer_set(engine: Engine, session: Session, values: Sequence[Named]) -> lis
         alike.setdefault(tuple(encode(engine.tokenizer, [Segment(said)])[:_LENGTH]), []).append(value)
     opening = encode(engine.tokenizer, [Segment(_OPENING)])
     if len(session) + len(opening) + sum(map(len, alike)) > engine.context:
-        return []
+        return [], False
     groups = {str(i): group for i, group in enumerate(alike.values())}
     ends = [token for token, text in enumerate(engine.vocabulary.bytes) if not text[:1].isalnum()]  # "1", not "14"
     session.push(opening)
     choice = choose(session, candidates([*groups], [*alike], [ends] * len(groups)), lambda _: ())
     session.rewind(len(opening) + (len(choice.candidate.tokens) if choice.written else 0))
-    lines = _lines([(groups[name], p) for name, p in choice.ranking])
-    return lines if all(len(line) <= QUOTED for line in lines) else []
+    return _likeliest([(groups[name], p) for name, p in choice.ranking])
 
 
-def _lines(ranking: Sequence[tuple[Sequence[Named], float]]) -> list[str]:
-    """What to tell of the likeliest values that make up COVERAGE; nothing for a single one. Those of which the result
-    says the same are ranked together.
-    """
+def _likeliest(ranking: Sequence[tuple[Sequence[Named], float]]) -> tuple[list[Named], bool]:
     told: list[Named] = []
-    covered = 0.0
-    for used, (values, p) in enumerate(ranking):
-        if covered >= COVERAGE and used < 2:
-            return []
+    covered, used = 0.0, 0
+    for values, p in ranking:
         if covered >= COVERAGE:
             break
         told += values
-        covered += p
-    return list(dict.fromkeys(_line(value, told) for value in told))[:MOST_LINES] if len(told) > 1 else []
+        covered, used = covered + p, used + 1
+    return told, used == 1
+
+
+def quotation(told: Sequence[Named]) -> str:
+    """What the result says of the values that are `told`, a line each; empty where one would be too long."""
+    lines = list(dict.fromkeys(_line(value, told) for value in told))[:MOST_LINES]
+    return "\n".join(lines) if all(len(line) <= QUOTED for line in lines) else ""
 
 
 def _line(value: Named, told: Sequence[Named]) -> str:
@@ -91,6 +93,11 @@ def _line(value: Named, told: Sequence[Named]) -> str:
     return "; ".join(part for part in parts if part in shown)
 
 
+def tells(reply: str, value: Named) -> bool:
+    """Whether the value stands in `reply`, not amid a word."""
+    return re.search(rf"(?<!\w){re.escape(value.value)}(?!\w)", reply, re.IGNORECASE) is not None
+
+
 class Weighing:
     """Picks as `sampler` does, and weighs the words taken from `result` against the others there.
 
@@ -99,12 +106,11 @@ class Weighing:
     """
 
     def __init__(self, sampler: Picker, engine: Engine, result: str, question: str) -> None:
-        self._sampler, self._result = sampler, result
+        self._sampler = sampler
         asked = {piece for piece in _pieces(engine, question) if not piece.isdigit()}
         words = _pieces(engine, result) - asked
         self._told = {token for token, text in enumerate(engine.vocabulary.bytes) if text.strip() in words}
         self.share = 1.0
-        self.copied = False
 
     def pick(self, logits: torch.Tensor) -> int:
         """The sampler's choice from `logits` (V,)."""
@@ -112,13 +118,21 @@ class Weighing:
         if token in self._told:
             p = logits.softmax(-1)
             self.share *= float(p[token] / p[[*self._told]].sum())
-            self.copied = True
         return token
 
-    @property
-    def sure(self) -> bool:
-        """Whether the reply may be said instead of the result itself."""
-        return (self.copied or len(self._result) <= BARE) and self.share >= COVERAGE
+
+def informs(reply: str, result: str, question: str) -> bool:
+    """Whether `reply` has a figure or a name (a word with a capital, but for its first one) of `result` that `question`
+    has not. In scripts without capitals any word may be a name.
+    """
+    known = {word.casefold() for word in _WORD.findall(question)}
+    stated = set(_WORD.findall(result))
+    for i, word in enumerate(_WORD.findall(reply)):
+        figure = any(char.isdigit() for char in word)
+        name = i > 0 and any(char.isupper() or char.lower() == char.upper() for char in word if char.isalpha())
+        if (figure or name) and word in stated and word.casefold() not in known:
+            return True
+    return False
 
 
 def _pieces(engine: Engine, text: str) -> set[bytes]:

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
-from chains.answer_set import QUOTED, Weighing, answer_set, comparable
+from chains.answer_set import COVERAGE, QUOTED, Weighing, answer_set, comparable, informs, quotation, tells
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
@@ -26,6 +26,7 @@ from chains.results import as_lines, named
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
     from chains.native import Native
+    from chains.prose import Picker
     from chains.session import Session
 
 MOST_NAMES = 64  # in results, beyond which a reply cites none
@@ -120,40 +121,43 @@ def _own(engine: Engine, request: Request, sampler: Sampler, outcome: Outcome) -
 def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, outcome: Outcome) -> Iterator[str]:
     """The reply to the newest results: a sentence of the model's where it is sure what answers, else their words."""
     asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
+    question = request.turns[asked].text
     results = [as_lines(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
-    text = ""
-    if len(results) == 1 and (values := comparable(results[0])):
-        text = "\n".join(answer_set(engine, session, values))
-        outcome.quoted = bool(text)
-        session.keep()
-    elif len(results) == 1 and results[0].strip() and len(results[0]) <= QUOTED:
-        text = yield from _weighed(engine, session, results[0], request.turns[asked].text, sampler, outcome)
-    if text:
-        yield recite(engine, text, request.limit, request.stops, outcome)
-        return
     names = [[value.name for value in named(result)] for result in results]
     distinct = list(dict.fromkeys(chain.from_iterable(names)))
     braces = any("{" in result and not own for result, own in zip(results, names, strict=True))
     citable = Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
-    yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable)
+    own = words = ""  # what the model says, and what the result does
+    if len(results) == 1 and (values := comparable(results[0])):
+        told, sure = answer_set(engine, session, values)
+        words = quotation(told)
+        if sure and words:
+            own = yield from _draft(engine, session, sampler, citable)
+            said = [value for value in values if tells(own, value)]
+            if not set(said) & set(told):  # two opinions
+                own, words = "", quotation([*told, *said]) or words
+    elif len(results) == 1 and results[0].strip() and len(results[0]) <= QUOTED:
+        words = results[0]
+        weighing = Weighing(sampler, engine, words, question)
+        own = yield from _draft(engine, session, weighing, citable)
+        own = own if weighing.share >= COVERAGE and informs(own, words, question) else ""
+    if words:
+        session.keep()
+        outcome.quoted = not own
+        yield recite(engine, own or words, request.limit, request.stops, outcome)
+    else:
+        yield from prose(engine, session, sampler, request.limit, request.stops, outcome, copies=True, citable=citable)
 
 
-def _weighed(
-    engine: Engine, session: Session, result: str, question: str, sampler: Sampler, outcome: Outcome
-) -> Generator[str, None, str]:
-    """A reply to a short `result`, or that itself; yields nothing but chances to stop."""
+def _draft(engine: Engine, session: Session, picker: Picker, citable: Citable) -> Generator[str, None, str]:
+    """A reply of at most DRAFTED tokens, empty if it would be longer; yields nothing but chances to stop."""
     from chains.engine import Outcome
 
-    weighing, draft = Weighing(sampler, engine, result, question), Outcome()
-    names = [value.name for value in named(result)]
-    citable = Citable(list(dict.fromkeys(names)), "{" in result and not names)
-    pieces = []
-    for piece in prose(engine, session, weighing, DRAFTED, (), draft, copies=True, citable=citable):
+    draft, pieces = Outcome(), list[str]()
+    for piece in prose(engine, session, picker, DRAFTED, (), draft, copies=True, citable=citable):
         pieces.append(piece)
         yield ""
-    text = "".join(pieces)
-    outcome.quoted = not (weighing.sure and draft.finish == "stop" and text.strip())
-    return result if outcome.quoted else text
+    return "".join(pieces) if draft.finish == "stop" else ""
 
 
 def _marked(request: Request) -> set[str]:

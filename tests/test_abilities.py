@@ -24,7 +24,11 @@ LEAST = 6  # of these eight; the benchmark says how many of all are right
 def test_there_are_enough_cases(kind: str, dev: bool) -> None:
     cases = sample(kind, dev=dev)
     compile_tools(
-        [tool for part in ("tools", "numbers_tools", "replies_tools") for tool in material(dev).get(part, ())]
+        [
+            tool
+            for part in ("tools", "numbers_tools", "replies_tools", "more_replies_tools")
+            for tool in material(dev).get(part, ())
+        ]
     )
     assert len(cases) >= 100 and len({(str(case.messages), str(case.tools)) for case in cases}) == len(cases)
     for case in cases:

@@ -11,7 +11,8 @@ import torch
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 import chains.answer_set
-from chains.answer_set import Weighing, _lines, comparable
+import chains.turn
+from chains.answer_set import Weighing, _likeliest, comparable, informs, quotation, tells
 from chains.chat_model import ChatArtwright
 from chains.results import as_lines, named
 
@@ -33,7 +34,9 @@ def told(result: str, question: str = "which operator is card 77 with?", **optio
 
 
 def always(monkeypatch: pytest.MonkeyPatch, sure: bool) -> None:
-    monkeypatch.setattr(chains.answer_set, "COVERAGE", 0.0 if sure else 1.01)
+    """Make any reply sure, or none."""
+    for module in (chains.answer_set, chains.turn):
+        monkeypatch.setattr(module, "COVERAGE", 1e-9 if sure else 1.01)
 
 
 def test_a_sentence_where_one_value_is_sure_to_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,21 +101,22 @@ def test_what_comes_of_two_results_is_told_in_words(monkeypatch: pytest.MonkeyPa
 def test_the_set_is_as_small_as_the_probability_allows() -> None:
     values = list(named(as_lines(RECORD)))
     ranked = [([values[2]], 0.7), ([values[1]], 0.27), ([values[0]], 0.02), ([values[3]], 0.01)]
-    assert _lines(ranked) == ["puk: 90277135", "pin: 4471"]
-    assert _lines([([values[2]], 0.96), *ranked[1:]]) == []
-    assert len(_lines([([value], 0.2) for value in values])) == chains.answer_set.MOST_LINES
+    assert _likeliest(ranked) == ([values[2], values[1]], False)
+    assert _likeliest([([values[2]], 0.96), *ranked[1:]]) == ([values[2]], True)
+    assert _likeliest([(values[1:3], 0.96), *ranked[2:]]) == (values[1:3], True)
+    assert quotation([values[2], values[1]]) == "puk: 90277135\npin: 4471"
+    assert quotation(values).count("\n") + 1 == chains.answer_set.MOST_LINES
 
 
 def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
     visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Moe"}]
     name, _, first, moe, _, latest, also_moe = named(as_lines(json.dumps({"pet": "Luna", "visits": visits})))
-    assert _lines([([latest], 0.6), ([first], 0.3), ([name], 0.1)]) == [
+    assert quotation([latest, first, name]).split("\n") == [
         "visits 2: visit: latest; kg: 29", "visits 1: visit: first; kg: 31", "pet: Luna",
     ]  # fmt: skip
-    assert _lines([([latest], 0.5), ([moe, also_moe], 0.5)]) == [
+    assert quotation([latest, moe, also_moe]).split("\n") == [
         "visits 2: visit: latest; kg: 29; vet: Moe", "visits 1: visit: first; vet: Moe",
     ]  # fmt: skip
-    assert _lines([([moe, also_moe], 0.97), ([name], 0.03)]) == []  # whichever row is meant, the answer is the same
 
 
 @pytest.mark.parametrize(
@@ -164,12 +168,37 @@ def weighed(result: str, *steps: dict[str, float]) -> Weighing:
 
 def test_words_from_the_result_are_weighed_against_each_other() -> None:
     hours = "gate: from 9 to 17 daily"
-    assert weighed(hours, {"It": 0.5, " at": 0.5 - 1e-6}, {" 9": 0.5, " noon": 0.4}).sure  # other words do not count
-    wavers = weighed(hours, {"It": 1.0}, {" 9": 0.5, " 17": 0.4})
-    assert wavers.share == pytest.approx(5 / 9, abs=1e-4) and not wavers.sure
-    assert weighed(hours, {" gate": 0.5, " 9": 0.4}, {" 9": 0.9}).sure  # a word of the question is free
+    assert weighed(hours, {"It": 0.5, " at": 0.5 - 1e-6}, {" 9": 0.5, " noon": 0.4}).share == pytest.approx(1, abs=1e-3)
+    assert weighed(hours, {"It": 1.0}, {" 9": 0.5, " 17": 0.4}).share == pytest.approx(5 / 9, abs=1e-4)
+    assert weighed(hours, {" gate": 0.5, " 9": 0.4}).share == 1.0  # a word of the question is free
 
 
-def test_a_reply_that_takes_nothing_is_not_sure() -> None:
-    assert not weighed("gate: from 9 to 17 daily", {"It": 1.0}, {" opens": 0.9}).sure
-    assert weighed("done at 17", {"It": 1.0}, {" opens": 0.9}).sure  # there is not much to take
+@pytest.mark.parametrize(
+    ("reply", "result", "told"),
+    [
+        ("It opens at 9:30.", "Doors: 9:30, show: 20:00", True),
+        ("Marta won.", "Marta beat Oleg, cup to Marta", False),  # a sentence's first word has its capital anyway
+        ("The cup goes to Marta.", "Marta beat Oleg", True),
+        ("It is on time.", "OS455 is on time, seats 17E and 17F", False),
+        ("It is for notifier 1.12.", "Deployment dep-40af started for notifier 1.12", False),  # that was asked
+        ("Done.", "OK", False),
+        ("它在三楼。", "三楼", False),
+        ("它在 三楼。", "三楼", True),
+        ("", "9", False),
+    ],
+)
+def test_a_reply_has_to_take_a_figure_or_a_name(reply: str, result: str, told: bool) -> None:
+    assert informs(reply, result, "push notifier 1.12 now, and who won?") == told
+
+
+def test_a_value_is_told_as_a_whole() -> None:
+    gate = next(named("gate: 1"))
+    assert tells("At gate 1.", gate) and not tells("At gate 14.", gate)
+    assert tells("It is -4.5 degrees.", next(named("low: -4.5")))
+
+
+def test_where_sentence_and_names_differ_both_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = list(named(as_lines(RECORD)))
+    monkeypatch.setattr(chains.turn, "answer_set", lambda *_: ([values[1]], True))
+    answer = told(RECORD)
+    assert answer.text.split("\n") == ["pin: 4471", "operator: Vega Mobil"] and answer.response_metadata["quoted"]
