@@ -60,7 +60,7 @@ def answer_set(engine: Engine, session: Session, values: Sequence[Named]) -> tup
     if len(session) + len(opening) + sum(map(len, alike)) > engine.context:
         return [], False
     groups = {str(i): group for i, group in enumerate(alike.values())}
-    ends = [token for token, text in enumerate(engine.vocabulary.bytes) if not text[:1].isalnum()]  # "1", not "14"
+    ends = engine.vocabulary.breaks  # "1", not "14"
     session.push(opening)
     choice = choose(session, candidates([*groups], [*alike], [ends] * len(groups)), lambda _: ())
     session.rewind(len(opening) + (len(choice.candidate.tokens) if choice.written else 0))
@@ -93,11 +93,6 @@ def _line(value: Named, told: Sequence[Named]) -> str:
     return "; ".join(part for part in parts if part in shown)
 
 
-def tells(reply: str, value: Named) -> bool:
-    """Whether the value stands in `reply`, not amid a word."""
-    return re.search(rf"(?<!\w){re.escape(value.value)}(?!\w)", reply, re.IGNORECASE) is not None
-
-
 class Weighing:
     """Picks as `sampler` does, and weighs the words taken from `result` against the others there.
 
@@ -109,7 +104,7 @@ class Weighing:
         self._sampler = sampler
         asked = {piece for piece in _pieces(engine, question) if not piece.isdigit()}
         words = _pieces(engine, result) - asked
-        self._told = {token for token, text in enumerate(engine.vocabulary.bytes) if text.strip() in words}
+        self._told = [token for token, text in enumerate(engine.vocabulary.bytes) if text.strip() in words]
         self.share = 1.0
 
     def pick(self, logits: torch.Tensor) -> int:
@@ -117,7 +112,7 @@ class Weighing:
         token = self._sampler.pick(logits)
         if token in self._told:
             p = logits.softmax(-1)
-            self.share *= float(p[token] / p[[*self._told]].sum())
+            self.share *= float(p[token] / p[self._told].sum())
         return token
 
 

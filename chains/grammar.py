@@ -255,6 +255,7 @@ class Vocabulary:
         mark = MARK.encode()
         self.mark = np.array([text.lstrip(b' "').startswith(mark) for text in self.bytes])  # (V,) begins with MARK
         self.null = self.bytes.index(b"null") if b"null" in self.bytes else -1  # small vocabularies spell it
+        self.breaks = [token for token, text in enumerate(self.bytes) if not text[:1].isalnum()]  # may end a word
         self.whole = {text: token for token, text in reversed([*enumerate(self.bytes)]) if text}
         heads = [(token, text.partition(b'"')[0]) for token, text in enumerate(self.bytes) if b'"' in text]
         self.closing = [(token, head) for token, head in heads if not head.endswith(b"\\")]  # and what they end

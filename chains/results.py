@@ -7,8 +7,7 @@ two levels down stands far from the words that say what it is. So the prompt sho
                                                                       sun set: 19:26
                                                                       mean wind kmh: 14
 
-Tables with a line of names, separated by tabs, bars, semicolons, commas or wide gaps, are shown so too, and rows a line
-each:
+Tables with a line of names, set apart by tabs, bars, semicolons, commas or gaps, are shown so too, rows a line each:
 
     team,played,points                                                team: SV Niederau
     SV Niederau,22,44                                                 played: 22
@@ -65,6 +64,11 @@ def named(shown: str) -> Iterator[Named]:
                 continue
             inside = number and (i > 0 or found.start(1) > 0)  # "gate 1: B2" is no row
             yield Named(found[1], found[2].strip(), row.split("; ")[i] if inside else "", row if inside else "")
+
+
+def place(value: str, text: str) -> re.Match[str] | None:
+    """Where `value` stands in `text`, as whole words and numbers."""
+    return re.search(rf"(?<!\w)(?<!\d[.,:-]){re.escape(value)}(?!\w)(?![.,:-]\d)", text, re.IGNORECASE)
 
 
 def as_lines(text: str) -> str:

@@ -14,14 +14,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
-from chains.answer_set import COVERAGE, QUOTED, Weighing, answer_set, comparable, informs, quotation, tells
+from chains.answer_set import COVERAGE, QUOTED, Weighing, answer_set, comparable, informs, quotation
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
 from chains.prose import Citable, prose, recite
 from chains.quoting import MARK
-from chains.results import as_lines, named
+from chains.results import as_lines, named, place
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
@@ -133,7 +133,7 @@ def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, 
         words = quotation(told)
         if sure and words:
             own = yield from _draft(engine, session, sampler, citable)
-            said = [value for value in values if tells(own, value)]
+            said = [value for value in values if place(value.value, own)]
             if not set(said) & set(told):  # two opinions
                 own, words = "", quotation([*told, *said]) or words
     elif len(results) == 1 and results[0].strip() and len(results[0]) <= QUOTED:

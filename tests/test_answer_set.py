@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 import chains.answer_set
 import chains.turn
-from chains.answer_set import Weighing, _likeliest, comparable, informs, quotation, tells
+from chains.answer_set import Weighing, _likeliest, comparable, informs, quotation
 from chains.chat_model import ChatArtwright
 from chains.results import as_lines, named
 
@@ -189,12 +189,6 @@ def test_words_from_the_result_are_weighed_against_each_other() -> None:
 )
 def test_a_reply_has_to_take_a_figure_or_a_name(reply: str, result: str, told: bool) -> None:
     assert informs(reply, result, "push notifier 1.12 now, and who won?") == told
-
-
-def test_a_value_is_told_as_a_whole() -> None:
-    gate = next(named("gate: 1"))
-    assert tells("At gate 1.", gate) and not tells("At gate 14.", gate)
-    assert tells("It is -4.5 degrees.", next(named("low: -4.5")))
 
 
 def test_where_sentence_and_names_differ_both_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from random_tools import tiny_llm
 from transformers import AutoTokenizer
 
 from chains.prompting import Turn, encode, tool_prompt
-from chains.results import Named, as_lines, named
+from chains.results import Named, as_lines, named, place
 
 
 def test_a_record_is_a_line_a_value_named_in_words() -> None:
@@ -111,6 +111,12 @@ def test_the_prompt_shows_it_so_and_nothing_else_changes() -> None:
         '{"priceEUR": 1, "price_EUR": 2}',
         '[{"who": "x; qty: 99"}]',
         '{"due: 4; left": 1}',
+        "Order     open\nCustomer  4471\nTotal     12.50 EUR",
+        "Name    Anna\nAge     33\nHeight  180",
+        "Dear Ann.  All is well.  Bye.\nSee you.  Take care.  Bob",
+        "Anna  Schmidt  Berlin\nBob   Jones    Oslo",
+        "one  two  three\n1  2  3\n10  20  30",
+        "a  b  c",
     ],
 )
 def test_what_could_be_read_wrongly_stays(text: str) -> None:
@@ -158,19 +164,9 @@ def test_a_value_of_a_row_knows_the_row() -> None:
     assert [value.part for value in named(legs)] == ["id: 1", "legs 1: dep: 9:05", "id: 2", "legs 1: dep: 9:45"]
 
 
-@pytest.mark.parametrize(
-    "told",
-    [
-        "Order     open\nCustomer  4471\nTotal     12.50 EUR",
-        "Name    Anna\nAge     33\nHeight  180",
-        "Dear Ann.  All is well.  Bye.\nSee you.  Take care.  Bob",
-        "Anna  Schmidt  Berlin\nBob   Jones    Oslo",
-        "one  two  three\n1  2  3\n10  20  30",
-        "a  b  c",
-    ],
-)
-def test_blanks_alone_make_no_table(told: str) -> None:
-    assert as_lines(told) == told
+def test_a_value_stands_as_a_whole() -> None:
+    assert place("1", "At gate 1.") and not place("1", "At gate 14.") and not place("4", "It is 4.5.")
+    assert place("-4.5", "It is -4.5 degrees.")
 
 
 def test_a_table_set_by_blanks() -> None:

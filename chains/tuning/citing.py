@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from chains.results import as_lines, named
+from chains.results import as_lines, named, place
 
 
 def cited(results: Sequence[str], question: str, reply: str) -> str:
@@ -20,20 +20,15 @@ def cited(results: Sequence[str], question: str, reply: str) -> str:
     spoken, left, found = _words(f"{question} {reply}"), reply, list[tuple[int, str]]()
     # Long values first, and of equal ones that whose name is spoken of.
     for name, value, *_ in sorted(values, key=lambda value: (-len(value.value), -len(_words(value.name) & spoken))):
-        place = _place(value, left)
-        if place and not _place(value, question):
-            start, end = place.span()
+        at = place(value, left)
+        if at and not place(value, question):
+            start, end = at.span()
             left = left[:start] + "\0" * (end - start) + left[end:]
             if not reply[:start].strip() or reply[start - 1] == " ":
                 found.append((start, name))
     for start, name in sorted(found, reverse=True):
         reply = f"{reply[:start]}{{{name}}} {reply[start:]}"
     return reply
-
-
-def _place(value: str, text: str) -> re.Match[str] | None:
-    """Where `value` stands in `text`, as whole words."""
-    return re.search(rf"(?<!\w)(?<!\d[.,:-]){re.escape(value)}(?!\w)(?![.,:-]\d)", text, re.IGNORECASE)
 
 
 def _words(text: str) -> set[str]:
