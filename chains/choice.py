@@ -48,11 +48,16 @@ class Choice:
 
 
 def candidates(names: Sequence[str], tokens: Sequence[Sequence[int]], ends: Sequence[Sequence[int]]) -> list[Candidate]:
-    """Candidates that carry their `ends` only where their tokens are the beginning of another's."""
+    """Candidates that carry their `ends`, but those with which another one goes on, only where their tokens are the
+    beginning of another's.
+    """
     found = []
     for i, own in enumerate(tokens):
-        begins = any(j != i and list(other[: len(own)]) == list(own) for j, other in enumerate(tokens))
-        found.append(Candidate(names[i], tuple(own), tuple(ends[i]) if begins else ()))
+        longer = [other for j, other in enumerate(tokens) if j != i and list(other[: len(own)]) == list(own)]
+        further = {other[len(own)] for other in longer if len(other) > len(own)}
+        found.append(
+            Candidate(names[i], tuple(own), tuple(end for end in ends[i] if end not in further) if longer else ())
+        )
     return found
 
 

@@ -6,6 +6,7 @@ of its own. What has been code, word for word, for COPIED bytes may only go on a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from chains.grammar import Arguments, Vocabulary
 
 COPIED = 16  # bytes in a row that are no accident
-_CODE = frozenset(b"(){}[]<>=;$|\\`")
+SIGNS = 2  # of code in it; "pay $30" has one
+_CODE = re.compile(rb"[(){}\[\]<>=;$|`]|\\\\")
 _AHEAD = 32  # bytes; no token is longer that matters here
 
 
@@ -30,7 +32,7 @@ class Copying:
     def narrowed(self, arguments: Arguments, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """`allowed` (V,) without the tokens that would leave what is copied; at least one is left."""
         copied = arguments.string.removeprefix(b" ")
-        if len(copied) < COPIED or not _CODE.intersection(copied):
+        if len(copied) < COPIED or len(_CODE.findall(copied)) < SIGNS:
             return allowed
         ahead = [self._said[place + len(copied) :][:_AHEAD] for place in _places(copied, self._said)]
         if not ahead:

@@ -35,9 +35,10 @@ _CELL = re.compile(r"\S+(?: \S+)*")  # of such a table
 _MARKS = {"\t": _NAME, "|": _NAME, ";": _NAME, ",": re.compile(r"[^\W\d]\w{0,30}")}  # what may name a column
 _RULE = re.compile(r":?-+:?")  # under the head of a table
 _CAPITAL = re.compile(r"(?<=[^\W_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where a word of camelCase begins
-_ROW = re.compile(r"(?:[^:]* )?\d+: ")  # of a list
-_NAMED = re.compile(rf"(?:{_ROW.pattern})?([^:=\t]{{1,60}}?)(?:: | = |=|\t)(.+)")
+_ROW = re.compile(r"(?:[^:;]* )?\d+: ")  # of a list
+_NAMED = re.compile(r"([^:=\t]{1,60}?)(?:: | = |=|\t)(.+)")
 _TAG = re.compile(r"<(\w+)>([^<>]+)</\1>")
+_SHORT_WORD = 3  # letters up to which a word's case tells it from another: IT, it
 
 
 class Named(NamedTuple):
@@ -49,41 +50,79 @@ class Named(NamedTuple):
     row: str = ""
 
 
-def named(shown: str) -> Iterator[Named]:
-    """The values in `shown` lines that have names: `name: value`, `name = value`, `<name>value</name>`.
+class Shown(NamedTuple):
+    """A result, or a line of one, as the prompt shows it; its named values, and whether it is made of those alone."""
 
-    They stand without the blanks around them; what is blank has no name.
-    """
-    yield from (Named(name, said.strip()) for name, said in _TAG.findall(shown) if said.strip())
-    for line in shown.split("\n"):
-        number = _ROW.match(line)
-        row = line.removeprefix(number[0]) if number and number[0][0].isdigit() else line  # a list's name stays
-        for i, piece in enumerate(line.split("; ") if number else [line]):
-            found = _NAMED.fullmatch(piece)
-            if not found or not found[2].strip() or _TAG.search(piece):
-                continue
-            inside = number and (i > 0 or found.start(1) > 0)  # "gate 1: B2" is no row
-            yield Named(found[1], found[2].strip(), row.split("; ")[i] if inside else "", row if inside else "")
+    text: str
+    values: tuple[Named, ...]
+    whole: bool
 
 
 def place(value: str, text: str) -> re.Match[str] | None:
-    """Where `value` stands in `text`, as whole words and numbers."""
-    return re.search(rf"(?<!\w)(?<!\d[.,:-]){re.escape(value)}(?!\w)(?![.,:-]\d)", text, re.IGNORECASE)
+    """Where `value` stands in `text`, as whole words and numbers: not 4 in -4, 1/4 or .4, not IT in "it"."""
+    before = r"(?<!\d[.,:/-])(?<!\W[.+\u2212-])(?<!^[.+\u2212-])" if value[:1].isdigit() else ""
+    after = r"(?![.,:/-]\d)" if value[-1:].isdigit() else ""
+    case = re.NOFLAG if value.isalpha() and len(value) <= _SHORT_WORD else re.IGNORECASE
+    return re.search(rf"(?<!\w){before}{re.escape(value)}(?!\w){after}", text, case)
 
 
 def as_lines(text: str) -> str:
     """`text`, one value a line where it is a JSON object or array, or a table, that can be shown so without doubt."""
-    if len(text) > _LONGEST:
-        return text
-    try:
-        value = _json(text) if text.strip()[:1] in ("{", "[") else _table(text)
-        lines = list(_lines(_unwrapped(value), ""))
-        _distinct([(line.partition(": ")[0], line) for line in lines])
-        shown = "\n".join(lines)
-        shown.encode()  # half an emoji, as programs cut texts
-    except (ValueError, RecursionError, csv.Error):
-        return text
-    return shown if len(shown) <= max(2 * len(text), _SHORT) else text
+    return shown(text).text
+
+
+def shown(text: str) -> Shown:
+    """What the prompt shows of `text` (see `as_lines`), with the values that have names there.
+
+    In other text these are `name: value`, `name = value` and `<name>value</name>`. What is blank is no value.
+    """
+    if len(text) <= _LONGEST:
+        try:
+            value = _json(text) if text.strip()[:1] in ("{", "[") else _table(text)
+            found = _joined(list(_lines(_unwrapped(value), "")), "\n")
+            found.text.encode()  # half an emoji, as programs cut texts
+            if len(found.text) <= max(2 * len(text), _SHORT):
+                return found
+        except (ValueError, RecursionError, csv.Error):
+            pass
+    tags = tuple(Named(name, said.strip()) for name, said in _TAG.findall(text) if said.strip())
+    lines = [line.strip("\0 \t\r") for line in _TAG.sub("\0", text).split("\n")]
+    read = [_read(line) for line in lines if line]
+    return Shown(text, (*tags, *(value for line in read for value in line.values)), all(line.whole for line in read))
+
+
+def _joined(lines: list[Shown], mark: str) -> Shown:
+    """The lines as one. Raises ValueError if two begin with the same name."""
+    _distinct([(line.text.partition(": ")[0], line.text) for line in lines])
+    values = tuple(value for line in lines for value in line.values)
+    return Shown(mark.join(line.text for line in lines), values, all(line.whole for line in lines))
+
+
+def _read(line: str) -> Shown:
+    """A line of other text: a row if all its parts have names, or one value."""
+    number = _ROW.match(line)
+    parts = line[number.end() :].split("; ") if number else []
+    found = [at for part in parts if (at := _NAMED.fullmatch(part))]
+    distinct = len({at[1] for at in found}) == len(parts)
+    if number and distinct and (len(parts) > 1 or number[0][0].isdigit()):
+        return _row(number[0], [Shown(at[0], _value(at[1], at[2]), True) for at in found])
+    alone = _NAMED.fullmatch(line) if "\0" not in line else None
+    return Shown(line, _value(alone[1], alone[2]) if alone else (), bool(alone))
+
+
+def _value(name: str, said: str) -> tuple[Named, ...]:
+    return (Named(name.strip(), said.strip()),) if said.strip() else ()
+
+
+def _row(number: str, parts: list[Shown]) -> Shown:
+    """A row of a list, behind its `number`, which stays part of it with the list's name ("leg 1: "), not alone."""
+    text, values, whole = _joined(parts, "; ")
+    kept = "" if number[0].isdigit() and number.count(" ") == 1 else number
+    inside = [f"{kept if i == 0 else ''}{part.text}" for i, part in enumerate(parts)]
+    values = tuple(
+        Named(value.name, value.value, inside[i], kept + text) for i, part in enumerate(parts) for value in part.values
+    )
+    return Shown(number + text, values, whole)
 
 
 def _json(text: str) -> Any:
@@ -154,7 +193,7 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def _lines(value: Any, path: str) -> Iterator[str]:
+def _lines(value: Any, path: str) -> Iterator[Shown]:
     """The lines of a value that lies in `path`. Raises ValueError if a reader could not tell them apart."""
     if len(path) > _LONGEST_NAME:
         raise ValueError("the names are too long")
@@ -163,14 +202,13 @@ def _lines(value: Any, path: str) -> Iterator[str]:
             yield from _lines(inner, f"{path} {_words(name)}".strip())
     elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         for number, item in enumerate(value, 1):
-            inner_lines = list(_lines(item, ""))
-            _distinct([(line.partition(": ")[0], line) for line in inner_lines])
-            if any("; " in line for line in inner_lines):
+            parts = list(_lines(item, ""))
+            if any("; " in part.text for part in parts):
                 raise ValueError("a row's values have its mark in them")
-            yield f"{path} {number}: ".lstrip() + "; ".join(inner_lines)
+            yield _row(f"{path} {number}: ".lstrip(), parts)
     else:
         said = _listed(value) if value and isinstance(value, list) else _said(value)
-        yield f"{path}: {said}" if path else said
+        yield Shown(f"{path}: {said}" if path else said, _value(path, said) if path else (), bool(path))
 
 
 def _listed(values: list[Any]) -> str:

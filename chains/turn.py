@@ -10,18 +10,27 @@ import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from chains import prompting
-from chains.answer_set import COVERAGE, QUOTED, Weighing, answer_set, comparable, informs, quotation
+from chains.answer_set import (
+    COVERAGE,
+    QUOTED,
+    Weighing,
+    answer_set,
+    comparable,
+    informs,
+    invents,
+    quotation,
+    tells,
+)
 from chains.grammar import Tool
 from chains.native_calls import NativeTurn
 from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
 from chains.prose import Citable, prose, recite
 from chains.quoting import MARK
-from chains.results import as_lines, named, place
+from chains.results import place, shown
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
@@ -122,10 +131,9 @@ def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, 
     """The reply to the newest results: a sentence of the model's where it is sure what answers, else their words."""
     asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
     question = request.turns[asked].text
-    results = [as_lines(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
-    names = [[value.name for value in named(result)] for result in results]
-    distinct = list(dict.fromkeys(chain.from_iterable(names)))
-    braces = any("{" in result and not own for result, own in zip(results, names, strict=True))
+    results = [shown(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
+    distinct = list(dict.fromkeys(value.name for result in results for value in result.values))
+    braces = any("{" in result.text and not result.values for result in results)
     citable = Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)
     own = words = ""  # what the model says, and what the result does
     if len(results) == 1 and (values := comparable(results[0])):
@@ -133,14 +141,15 @@ def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, 
         words = quotation(told)
         if sure and words:
             own = yield from _draft(engine, session, sampler, citable)
-            said = [value for value in values if place(value.value, own)]
-            if not set(said) & set(told):  # two opinions
+            if not tells(own, told, values, question) or invents(own, results[0].text, question):  # two opinions
+                said = [value for value in values if place(value.value, own) and not place(value.value, question)]
                 own, words = "", quotation([*told, *said]) or words
-    elif len(results) == 1 and results[0].strip() and len(results[0]) <= QUOTED:
-        words = results[0]
+    elif len(results) == 1 and (prosaic := results[0].text.strip()) and len(prosaic) <= QUOTED:
+        words = prosaic
         weighing = Weighing(sampler, engine, words, question)
-        own = yield from _draft(engine, session, weighing, citable)
-        own = own if weighing.share >= COVERAGE and informs(own, words, question) else ""
+        own = yield from _draft(engine, session, weighing, Citable((), citable.braces))
+        sure = weighing.share >= COVERAGE and informs(own, words, question)
+        own = own if sure and not invents(own, words, question) else ""
     if words:
         session.keep()
         outcome.quoted = not own

@@ -12,9 +12,10 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 import chains.answer_set
 import chains.turn
-from chains.answer_set import Weighing, _likeliest, comparable, informs, quotation
+from chains.answer_set import MORE, Weighing, _cut, _likeliest, comparable, informs, invents, quotation, tells
 from chains.chat_model import ChatArtwright
-from chains.results import as_lines, named
+from chains.choice import candidates
+from chains.results import as_lines, shown
 
 CARD = {
     "name": "sim_card",
@@ -51,8 +52,9 @@ def test_else_the_likeliest_lines_of_the_record(monkeypatch: pytest.MonkeyPatch)
     always(monkeypatch, False)
     answer = told(RECORD)
     lines = answer.text.split("\n")
-    assert answer.response_metadata["quoted"] and len(lines) == chains.answer_set.MOST_LINES
-    assert lines[0] == "operator: Vega Mobil" and set(lines) < set(as_lines(RECORD).split("\n"))
+    assert answer.response_metadata["quoted"] and len(lines) == chains.answer_set.MOST_LINES + 1
+    assert lines[0] == "operator: Vega Mobil" and set(lines[:-1]) < set(as_lines(RECORD).split("\n"))
+    assert lines[-1] == MORE
 
 
 def test_or_the_prose_itself_if_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,18 +101,19 @@ def test_what_comes_of_two_results_is_told_in_words(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_set_is_as_small_as_the_probability_allows() -> None:
-    values = list(named(as_lines(RECORD)))
+    values = list(shown(RECORD).values)
     ranked = [([values[2]], 0.7), ([values[1]], 0.27), ([values[0]], 0.02), ([values[3]], 0.01)]
     assert _likeliest(ranked) == ([values[2], values[1]], False)
     assert _likeliest([([values[2]], 0.96), *ranked[1:]]) == ([values[2]], True)
     assert _likeliest([(values[1:3], 0.96), *ranked[2:]]) == (values[1:3], True)
     assert quotation([values[2], values[1]]) == "puk: 90277135\npin: 4471"
-    assert quotation(values).count("\n") + 1 == chains.answer_set.MOST_LINES
+    assert quotation(values[:4]).count("\n") == 3 and MORE not in quotation(values[:4])
+    assert quotation(values).endswith(f"activated: 2023-04-02\n{MORE}")
 
 
 def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
     visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Moe"}]
-    name, _, first, moe, _, latest, also_moe = named(as_lines(json.dumps({"pet": "Luna", "visits": visits})))
+    name, _, first, moe, _, latest, also_moe = shown(json.dumps({"pet": "Luna", "visits": visits})).values
     assert quotation([latest, first, name]).split("\n") == [
         "visits 2: visit: latest; kg: 29", "visits 1: visit: first; kg: 31", "pet: Luna",
     ]  # fmt: skip
@@ -134,7 +137,7 @@ def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
     ],
 )
 def test_what_can_be_compared(result: str, count: int) -> None:
-    assert len(comparable(as_lines(result))) == count
+    assert len(comparable(shown(result))) == count
 
 
 def test_a_value_that_begins_another_one_is_no_part_of_it() -> None:
@@ -185,6 +188,7 @@ def test_words_from_the_result_are_weighed_against_each_other() -> None:
         ("它在三楼。", "三楼", False),
         ("它在 三楼。", "三楼", True),
         ("", "9", False),
+        ("Done. The card works.", "The card was activated", False),
     ],
 )
 def test_a_reply_has_to_take_a_figure_or_a_name(reply: str, result: str, told: bool) -> None:
@@ -192,7 +196,59 @@ def test_a_reply_has_to_take_a_figure_or_a_name(reply: str, result: str, told: b
 
 
 def test_where_sentence_and_names_differ_both_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = list(named(as_lines(RECORD)))
+    values = list(shown(RECORD).values)
     monkeypatch.setattr(chains.turn, "answer_set", lambda *_: ([values[1]], True))
     answer = told(RECORD)
     assert answer.text.split("\n") == ["pin: 4471", "operator: Vega Mobil"] and answer.response_metadata["quoted"]
+
+
+STAFF = '{"name": "Farah Siddiq", "room": "231", "desk": 4, "manager": "Lionel Bragg", "floor": "2", "branch": "2"}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "name", "good"),
+    [
+        ("The manager is Lionel Bragg.", "manager", True),
+        ("Farah Siddiq's manager is Lionel Bragg.", "manager", True),  # she was asked about
+        ("The manager is Lionel Bragg and the room is 4.", "manager", False),
+        ("The room is 231.", "manager", False),
+        ("There is none.", "manager", False),
+        ("It is 2.", "floor", True),  # whatever else is 2
+    ],
+)
+def test_a_reply_tells_what_is_meant_and_nothing_else(reply: str, name: str, good: bool) -> None:
+    values = shown(STAFF).values
+    meant = [value for value in values if value.name == name]
+    assert tells(reply, meant, values, "who is Farah Siddiq's boss?") == good
+
+
+def test_of_a_row_it_may_tell_more() -> None:
+    values = shown('[{"to": "Rome", "dep": "9:05", "gate": 4}, {"to": "Oslo", "dep": "9:30", "gate": 7}]').values
+    assert tells("The one to Rome leaves at 9:05.", [values[1]], values, "when is the first?")
+    assert not tells("It leaves at 9:05 from gate 7.", [values[1]], values, "when is the first?")
+
+
+def test_a_figure_that_nobody_gave() -> None:
+    assert invents("It costs 55.", "price: 9", "what is it?") and not invents("It costs 9.", "price: 9")
+    assert not invents("Room 14 has 2 beds.", "beds: 2", "room 14?") and not invents("It is on.", "state: on")
+    assert invents("It is 4.", "It is -4.")
+
+
+def test_what_begins_alike_is_compared_to_where_it_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains.answer_set, "_LENGTH", 2)
+    assert _cut([[1, 2, 3, 4, 5], [1, 2, 3, 9, 5], [7, 8, 9], [1, 2, 3, 4, 5]]) == [
+        (1, 2, 3, 4), (1, 2, 3, 9), (7, 8), (1, 2, 3, 4),
+    ]  # fmt: skip
+    assert _cut([[1, 2, 3], [1, 2, 3, 4, 5]]) == [(1, 2, 3), (1, 2, 3, 4)]
+
+
+def test_long_values_that_begin_alike_are_told_apart() -> None:
+    path = "/usr/local/lib/python3.11/site-packages/numpy"
+    files = [{"path": f"{path}/core/numeric.py", "kb": 3}, {"path": f"{path}/linalg/solve.py", "kb": 9}]
+    answer = told(json.dumps(files), "which file has 9 kb?")
+    assert "solve.py" in answer.text
+
+
+def test_a_value_that_begins_another_does_not_end_where_that_goes_on() -> None:
+    nine, half_past = candidates(["9", "9:30"], [[1], [1, 2, 3]], [[2, 5], [2, 5]])
+    assert nine.ends == (5,) and half_past.ends == ()

@@ -36,6 +36,8 @@ def test_it_goes_on_as_in_the_message_or_ends() -> None:
 def test_what_is_no_code_or_not_said_is_free() -> None:
     assert left("if (a > b) {") == TOKENS and len("if (a > b) {") < COPIED
     assert left(" call my sister and her x", "call my sister and her x again") == TOKENS
+    assert left(" pay $30 to my sister x", "pay $30 to my sister x again") == TOKENS  # one sign is no code
+    assert left(r" tell them \"we meet at x", r"tell them \"we meet at x again") == TOKENS
     assert left("if (a > b) { g(a);;") == TOKENS
     assert left("if (a > b) { f(a); x ", allowed=[b"return"]) == [b"return"]  # the grammar has the last word
 

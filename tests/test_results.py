@@ -11,7 +11,7 @@ from random_tools import tiny_llm
 from transformers import AutoTokenizer
 
 from chains.prompting import Turn, encode, tool_prompt
-from chains.results import Named, as_lines, named, place
+from chains.results import Named, as_lines, place, shown
 
 
 def test_a_record_is_a_line_a_value_named_in_words() -> None:
@@ -133,25 +133,25 @@ def pairs(values: Iterable[Named]) -> list[tuple[str, str]]:
 
 
 def test_named_values() -> None:
-    assert pairs(named("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>")) == [
+    assert pairs(shown("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>").values) == [
         ("gate", "B2"),
         ("dep", "09:05"),
         ("arr", "10:13"),
         ("note", "wait; see board"),
     ]
-    assert pairs(named("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>")) == [
+    assert pairs(shown("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>").values) == [
         ("dep", "9:05"),
         ("Departure", "14:37"),
         ("Gate", "B2"),
     ]
-    assert pairs(named(as_lines('{"movie1": "Mission: Impossible"}'))) == [("movie1", "Mission: Impossible")]
-    goods = as_lines('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
-    assert pairs(named(goods)) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
+    assert pairs(shown('{"movie1": "Mission: Impossible"}').values) == [("movie1", "Mission: Impossible")]
+    goods = shown('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
+    assert pairs(goods.values) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
 
 
 def test_a_value_of_a_row_knows_the_row() -> None:
     told = '{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}, {"kind": "jam", "qty": 6}], "gate 1": "B2"}'
-    assert [(value.part, value.row) for value in named(as_lines(told))] == [
+    assert [(value.part, value.row) for value in shown(told).values] == [
         ("", ""),
         ("goods 1: kind: honey", "goods 1: kind: honey; qty: 14"),
         ("qty: 14", "goods 1: kind: honey; qty: 14"),
@@ -159,14 +159,62 @@ def test_a_value_of_a_row_knows_the_row() -> None:
         ("qty: 6", "goods 2: kind: jam; qty: 6"),
         ("", ""),
     ]
-    assert [value.row for value in named(as_lines('[{"a": 1}, {"a": 2}]'))] == ["a: 1", "a: 2"]
-    legs = as_lines('[{"id": 1, "legs": [{"dep": "9:05"}]}, {"id": 2, "legs": [{"dep": "9:45"}]}]')
-    assert [value.part for value in named(legs)] == ["id: 1", "legs 1: dep: 9:05", "id: 2", "legs 1: dep: 9:45"]
+    assert [value.row for value in shown('[{"a": 1}, {"a": 2}]').values] == ["a: 1", "a: 2"]
+    legs = shown('[{"id": 1, "legs": [{"dep": "9:05"}]}, {"id": 2, "legs": [{"dep": "9:45"}]}]')
+    assert [value.part for value in legs.values] == ["id: 1", "legs 1: dep: 9:05", "id: 2", "legs 1: dep: 9:45"]
 
 
 def test_a_value_stands_as_a_whole() -> None:
     assert place("1", "At gate 1.") and not place("1", "At gate 14.") and not place("4", "It is 4.5.")
-    assert place("-4.5", "It is -4.5 degrees.")
+    assert place("-4.5", "It is -4.5 degrees.") and place("4", "It is 4.") and place("9", "9, or later")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("4", "It is -4 degrees."), ("4", "-4 it is"), ("5", "It is .5"), ("2", "on 1/2/2024"), ("1", "on 1/2"),
+        ("IT", "It is Rome."), ("no", "NO is Norway"), ("9", "at 9:30"),
+    ],
+)  # fmt: skip
+def test_a_value_is_no_part_of_another(value: str, text: str) -> None:
+    assert not place(value, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("2 adults; room 14: 90 EUR", [("2 adults; room 14", "90 EUR")]),
+        ("1 result found; item 7: Blue mug", [("1 result found; item 7", "Blue mug")]),
+        ("1: note: x; note: y", [("1", "note: x; note: y")]),
+        ("1: dep: 9:05; on time", [("1", "dep: 9:05; on time")]),
+        ("  name: Ann\n  age : 33", [("name", "Ann"), ("age", "33")]),
+        ('{"address_1": "Main St 4; Apt 5", "city": "Oslo"}', [("address 1", "Main St 4; Apt 5"), ("city", "Oslo")]),
+        ('{"line_1": "Mission: Impossible", "line_2": "Up"}', [("line 1", "Mission: Impossible"), ("line 2", "Up")]),
+        ('{"09:00": "free", "note": ""}', [("09:00", "free")]),
+        ("a line break within <b>Gate 5\n</b>", [("b", "Gate 5")]),
+    ],
+)
+def test_nothing_of_a_value_is_lost(text: str, values: list[tuple[str, str]]) -> None:
+    assert pairs(shown(text).values) == values
+
+
+def test_rows_of_two_lists_stay_apart() -> None:
+    told = '{"2023": [{"q": "Q1", "rev": 5}], "2024": [{"q": "Q1", "rev": 5}]}'
+    assert [value.row for value in shown(told).values][::2] == ["2023 1: q: Q1; rev: 5", "2024 1: q: Q1; rev: 5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ('{"a": 1, "b": "", "c": [{"d": 2}]}', True),
+        ("<a>1</a>\n<b>2</b>", True),
+        ("<b>Gate 5</b> closes at <i>9:30</i>, be there by 9:00.", False),
+        ("1: gate: B2; see the board\n2: gate: B3; seat: 4\nthat is all", False),
+        ('[{"a": 1}, 5]', False),
+    ],
+)
+def test_whether_all_of_it_has_names(text: str, whole: bool) -> None:
+    assert shown(text).whole == whole
 
 
 def test_a_table_set_by_blanks() -> None:
