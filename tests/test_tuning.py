@@ -76,7 +76,7 @@ def test_dev_frames_never_train() -> None:
 
 
 def test_every_kind_and_every_tool_comes_up() -> None:
-    made = some_examples(330)
+    made = some_examples(500)
     assert {example.kind for _, example in made} == set(SHARES)
     called = {name for _, example in made for name, _ in example.calls}
     assert set(TASKS) <= called and len(set(invented_tools()) - called) < 50

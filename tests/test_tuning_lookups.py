@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from chains.grammar import compile_tool
-from chains.tuning import grammar
+from chains.tuning import copied_code, grammar
 from chains.tuning.answers import SLOT
-from chains.tuning.lookups import Lookup, LookupRequest, lookup_list, lookups, unseen_lookup
+from chains.tuning.lookups import Lookup, LookupRequest, code_list, lookup_list, lookups, unseen_lookup
 from chains.tuning.maker import LOOKUP_SHARES, example
 from chains.tuning.writer import Writer
 
@@ -35,6 +35,29 @@ def test_every_exchange_holds_together(lookup: Lookup) -> None:
     assert not SLOT.search(result + reply + request.text) and "\\n" not in result
     for value in request.args.values():
         assert value in json.loads(f"[{value}]") if not isinstance(value, str) else value in request.text
+
+
+@pytest.mark.parametrize("notation", copied_code.NOTATIONS)
+def test_code_of_each_notation(notation: str) -> None:
+    rng = Random(2)
+    for _ in range(50):
+        line, block = copied_code.code_line(rng, notation), copied_code.code_block(rng, notation)
+        assert line.strip() and "\n" not in line and block.strip() and "`" not in line + block
+
+
+def test_tools_of_one_notation_get_no_other() -> None:
+    formulas = [lookup for lookup in lookups() if "formula" in lookup.notations.values()]
+    assert formulas
+    for lookup in formulas:
+        if set(lookup.notations.values()) == {"formula"}:
+            assert any(str(value).startswith("=") for value in LookupRequest(lookup, Random(3)).args.values())
+
+
+def test_lists_of_tools_that_take_code() -> None:
+    for seed in range(20):
+        tools = [tool for tool in code_list(Random(seed), "train") if tool.lookup]
+        assert sum(tool.lookup.takes_code for tool in tools) >= 2
+        assert len({tool.shown["name"] for tool in tools}) == len(tools)
 
 
 def test_lists_and_what_they_lack() -> None:

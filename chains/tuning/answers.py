@@ -6,6 +6,7 @@ The results are data drawn at random (`phrases/answers.txt`), so the reply can o
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -124,8 +125,10 @@ def _core(tool: ShownTool) -> str | None:
 class Slots:
     """Values of one exchange: the same slot is the same value in the result and in the reply."""
 
-    def __init__(self, rng: Random, args: dict[str, Any], core: str = "") -> None:
-        self.rng, self.args, self.core = rng, args, core
+    def __init__(
+        self, rng: Random, args: dict[str, Any], core: str = "", notations: Mapping[str, str] | None = None
+    ) -> None:
+        self.rng, self.args, self.core, self.notations = rng, args, core, notations or {}
         self.values: dict[str, str] = {}
 
     def fill(self, text: str) -> str:
@@ -146,10 +149,12 @@ class Slots:
             return str(copied.decimal(rng) if rng.random() < 0.7 else copied.whole(rng))
         if kind == "i":
             return str(rng.randint(2, 90))
+        if kind in ("code", "line"):
+            notation = self.notations.get(kind, "")
+            return copied_code.code_block(rng, notation) if kind == "code" else copied_code.code_line(rng, notation)
         makers = {
             "t": copied.clock, "p": copied.person, "c": copied.place, "id": copied.ident, "w": copied.short,
             "s": copied.sentence, "d": lambda r: copied.iso_date(r)[1], "f": copied.file_path,
-            "code": copied_code.code_block, "line": copied_code.code_line,
         }  # fmt: skip
         made = str(makers[kind](rng))
         return made.replace("\\", "/") if kind == "f" else made

@@ -28,14 +28,16 @@ _TEXTS = (
 _TAGS = "div p a li span h1 td section button img".split()
 
 
-def code_text(rng: Random) -> str:
-    """One line of code, or up to a dozen; often a fragment, which copying must not complete."""
-    if rng.random() < 0.4:
+def code_text(rng: Random, notation: str = "") -> str:
+    """One line of code, or up to a dozen; often a fragment, which copying must not complete.
+
+    `notation` is one of `NOTATIONS`, or several with "+" between them; by default any.
+    """
+    of_one = rng.choice(notation.split("+"))
+    if rng.random() < (0.4 if not of_one else 0.7 if of_one == "python" else 0.0):
         return _library(rng)
     lines = rng.choice([1, 1, 1, 1, 2, 2, 3, 4])
-    maker = rng.choice(
-        [_python, _python, _python, _script, _script, _braces, _sql, _shell, _markup, _json, _pattern, _settings]
-    )
+    maker = NOTATIONS[of_one] if of_one else rng.choice(_ANY)
     luck = rng.random()
     if luck < 0.2:
         return _excerpt(maker(rng, 4), rng)
@@ -79,18 +81,18 @@ def _begun(text: str, rng: Random) -> str:
     return text[: rng.choice(ends)] if ends else text
 
 
-def code_line(rng: Random) -> str:
+def code_line(rng: Random, notation: str = "") -> str:
     """Code on one line that backticks can stand around."""
     while True:
-        text = code_text(rng)
+        text = code_text(rng, notation)
         if "\n" not in text and "`" not in text:
             return text
 
 
-def code_block(rng: Random) -> str:
+def code_block(rng: Random, notation: str = "") -> str:
     """Code that a fence can stand around."""
     while True:
-        text = code_text(rng)
+        text = code_text(rng, notation)
         if "`" not in text:
             return text
 
@@ -234,16 +236,61 @@ def _shell(rng: Random, lines: int) -> str:
 
 
 def _markup(rng: Random, lines: int) -> str:
+    return rng.choice([_html, _html, _html, _tex, _style, _notes])(rng, lines)
+
+
+def _html(rng: Random, lines: int) -> str:
     tag, other, text = rng.choice(_TAGS), rng.choice(_TAGS), rng.choice(_TEXTS[:8])
     inner = f'<{other} class="{_name(rng)}">{text} &amp; {_name(rng)}</{other}>'
     if lines == 1:
         return rng.choice([
-            inner, f'<img src="{_name(rng)}.png" alt=\'{text}\'/>', f'<a href="/{_name(rng)}?q={rng.randint(1, 99)}">{text}</a>', f"\\frac{{{_name(rng)}}}{{{rng.randint(2, 9)}}} + \\sqrt{{x_1}}",
-            f"\\begin{{align}} {_name(rng)} &= {rng.randint(1, 9)} \\\\ y &\\in \\mathbb{{R}} \\end{{align}}", f"# {text}", f"- [ ] **{_name(rng)}** `{text}`", f".{_name(rng)} > {other} {{ color: #{rng.randint(100, 999)}; margin: 0 {rng.randint(1, 9)}px; }}",
-            f"$\\alpha_{{{_name(rng)}}} \\leq {rng.randint(1, 99)}$", f"<!-- {text} -->", f"@media (max-width: {rng.randint(1, 999)}px) {{ {other} {{ display: none }} }}", f'<?xml version="1.0"?><{_name(rng)}/>',
+            inner, f'<img src="{_name(rng)}.png" alt=\'{text}\'/>', f'<a href="/{_name(rng)}?q={rng.randint(1, 99)}">{text}</a>',
+            f"<!-- {text} -->", f'<?xml version="1.0"?><{_name(rng)}/>', f"<{tag}><{other}>{text}</{other}> &copy; {rng.randint(1990, 2030)}</{tag}>",
+            f'<svg width="{rng.randint(9, 99)}"><circle r="{rng.randint(1, 9)}" fill=\'#{rng.randint(100, 999)}\'/></svg>', f'<input type="number" name="{_name(rng)}" required>',
         ])  # fmt: skip
     step = rng.choice(["  ", "    ", "\t"])
     return f'<{tag} id="{_name(rng)}">\n' + "\n".join(step + inner for _ in range(max(1, lines - 2))) + f"\n</{tag}>"
+
+
+def _tex(rng: Random, lines: int) -> str:
+    def part() -> str:
+        a, n = rng.choice("x y n k \\lambda \\theta v_0 p".split()), rng.randint(2, 99)
+        return rng.choice([
+            f"\\frac{{{a}}}{{{n}}}", f"\\sqrt{{{a}_1}}", f"\\sum_{{k=1}}^{{{n}}} {a}^k", f"\\int_0^{{{n}}} {a}\\,d{a}", f"\\alpha_{{{a}}} \\leq {n}",
+            f"\\overline{{{a}}}^{{{n}}}", f"\\mathbb{{R}}^{{{n}}}", f"{a} \\mapsto {n}{a}", f"\\lim_{{{a} \\to \\infty}}", f"\\text{{if }} {a} > {n}",
+        ])  # fmt: skip
+
+    glue = rng.choice([" + ", " = ", " \\cdot ", " \\quad "])
+    made = glue.join(part() for _ in range(rng.randint(1, 3)))
+    if lines == 1:
+        return rng.choice([
+            made, f"${made}$", f"\\[ {made} \\]", f"\\begin{{align}} {made} &= {rng.randint(1, 9)} \\\\ y &\\in \\mathbb{{R}} \\end{{align}}",
+            f"\\section{{{_name(rng).title()}}} See~\\ref{{{_name(rng)}}}.", f"\\textbf{{{_name(rng)}}} \\& \\emph{{{_name(rng)}}} cost \\${rng.randint(1, 99)}",
+        ])  # fmt: skip
+    kind = rng.choice(["align*", "equation", "itemize", "tabular"])
+    row = {"itemize": "\\item ${}$", "tabular": f"{{}} & {rng.randint(1, 99)} \\\\"}.get(kind, "{}")
+    body = "\n".join("  " + row.replace("{}", part(), 1) for _ in range(lines - 1))
+    return f"\\begin{{{kind}}}{'{ll}' if kind == 'tabular' else ''}\n{body}\n\\end{{{kind}}}"
+
+
+def _style(rng: Random, lines: int) -> str:
+    def rule() -> str:
+        return rng.choice([
+            f"color: #{rng.randint(100, 999)}", f"margin: 0 {rng.randint(1, 9)}px", f"font: bold {rng.randint(9, 32)}px Georgia",
+            "float: left !important", f"width: calc(100% - {rng.randint(1, 99)}px)", f"content: '\\20{rng.randint(10, 99)}'", f"transition: all .{rng.randint(1, 9)}s ease-in",
+            f"background: url(\"img/{_name(rng)}.png\") no-repeat", f"grid-template-columns: repeat({rng.randint(2, 6)}, 1fr)",
+        ])  # fmt: skip
+
+    where = rng.choice([f".{_name(rng)} > {rng.choice(_TAGS)}", f"#{_name(rng)}:hover", f"{rng.choice(_TAGS)}::before", f"input[type=\"{_name(rng)}\"]", "*", ":root"])  # fmt: skip
+    if lines == 1:
+        made = f"{where} {{ {'; '.join(rule() for _ in range(rng.randint(1, 2)))} }}"
+        return made if rng.random() < 0.7 else f"@media (max-width: {rng.randint(1, 999)}px) {{ {made} }}"
+    return f"{where} {{\n" + "\n".join(f"  {rule()};" for _ in range(lines)) + "\n}"
+
+
+def _notes(rng: Random, lines: int) -> str:
+    made = [rng.choice([f"# {rng.choice(_TEXTS[:8])}", f"- [ ] **{_name(rng)}** _{_name(rng)}_", f"| {_name(rng)} | {rng.randint(1, 99)} |", f"> {rng.choice(_TEXTS[:4])}", f"![{_name(rng)}](img/{_name(rng)}.png)"]) for _ in range(lines)]  # fmt: skip
+    return "\n".join(made)
 
 
 def _json(rng: Random, lines: int) -> str:
@@ -267,33 +314,64 @@ def _json(rng: Random, lines: int) -> str:
 
 
 def _pattern(rng: Random, lines: int) -> str:
-    del lines  # a regular expression or a formula has one line
-    parts = [
-        "\\d{2,4}",
-        "[A-Z]\\w*",
-        "(foo|bar)",
-        "\\s+",
-        "[^\"']",
-        "\\.",
-        "(?P<id>\\d+)",
-        "a*?",
-        "\\b",
-        "(?:x|y){3}",
-        "\\/",
-        "[\\w.-]+@",
-        "\\\\",
-    ]
-    made = "".join(rng.choice(parts) for _ in range(rng.randint(2, 4)))
+    """A regular expression or a spreadsheet's formula; both have one line."""
+    return rng.choice([_regex, _regex, _formula])(rng, lines)
+
+
+def _regex(rng: Random, lines: int) -> str:
+    del lines
+    parts = (
+        "\\d{2,4}", "[A-Z]\\w*", "(foo|bar)", "\\s+", "[^\"']", "\\.", "(?P<year>\\d+)", "a*?", "\\b", "(?:x|y){3}", "\\/", "[\\w.-]+@",
+        "\\\\", "(\\S+)", "(?=.*\\d)", "[äöü]?", ".*", "(?<!\\$)", "[0-9a-f]{6}",
+    )  # fmt: skip
+    made = "".join(rng.choice(parts) for _ in range(rng.randint(2, 5)))
     return rng.choice(
-        [
-            f"^{made}$",
-            made,
-            f"/{made}/gi",
-            f'r"{made}"'.replace('[^"', "[^"),
-            f"=SUM(A{rng.randint(1, 9)}:B{rng.randint(10, 99)})*{rng.randint(2, 9)}",
-            f'=IF(A1>{rng.randint(1, 99)},"yes","no")',
-        ]
+        [f"^{made}$", made, made, f"/{made}/gi", f"s/{made.replace('/', '.')}/{_name(rng)}/", f'r"{made}"']
     )
+
+
+def _formula(rng: Random, lines: int) -> str:
+    del lines
+
+    def cell() -> str:
+        sheet = rng.choice(["", "", "", "Sheet2!", "Prices!", "'My Data'!"])
+        return (
+            sheet
+            + rng.choice(["", "", "$"])
+            + rng.choice("ABCDEFGHK")
+            + rng.choice(["", "", "$"])
+            + str(rng.randint(1, 120))
+        )
+
+    def part(depth: int) -> str:
+        if depth == 0:
+            return rng.choice(
+                [
+                    cell(),
+                    cell(),
+                    f"{cell()}*{rng.randint(2, 9)}",
+                    f'"{rng.choice(["yes", "n/a", "late!", ""])}"',
+                    str(rng.randint(1, 99)),
+                ]
+            )
+        a, b = part(depth - 1), part(depth - 1)
+        return rng.choice([
+            f"SUM({cell()}:{cell()})", f"IF({a}>{rng.randint(0, 99)},{b},\"\")", f"IF({a}=\"\",\"-\",{b})", f"VLOOKUP({a},{cell()}:{cell()},2,FALSE)", f"ROUND({a},{rng.randint(0, 3)})",
+            f"COUNTIF({cell()}:{cell()},\">={rng.randint(1, 99)}\")", f"MAX({a};{b};{rng.randint(1, 9)})", f"CONCAT({a},\", \",{b})", f"{a}&\" \"&{b}",
+            f"TEXT({a},\"0.00\")", f"SUBSTITUTE({a},\"{rng.choice([',', '.', ' '])}\",\"\")", f"AND({a}<>0,{b}<{rng.randint(1, 99)})", f"AVERAGE({cell()}:{cell()})-{a}", f"LEFT(TRIM({a}),{rng.randint(1, 9)})",
+        ])  # fmt: skip
+
+    return "=" + part(rng.choice([1, 1, 2]))
+
+
+def _cron(rng: Random, lines: int) -> str:
+    def line() -> str:
+        field = [str(rng.randint(0, 59)), str(rng.randint(0, 23)), rng.choice(["*", "*", "1", "*/2"]), rng.choice(["*", "*", "1-6"]), rng.choice(["*", "1-5", "0", "sun"])]  # fmt: skip
+        return " ".join(
+            [*field, rng.choice(["", "", f"/usr/bin/{_name(rng)} >/dev/null 2>&1", _shell(rng, 1)])]
+        ).strip()
+
+    return "\n".join(line() for _ in range(lines))
 
 
 def _settings(rng: Random, lines: int) -> str:
@@ -312,3 +390,11 @@ def _settings(rng: Random, lines: int) -> str:
             )
         )
     return "\n".join(made)
+
+
+_ANY = (_python, _python, _python, _script, _script, _braces, _sql, _shell, _markup, _json, _pattern, _settings)
+NOTATIONS = {
+    "python": _python, "js": _script, "c": _braces, "sql": _sql, "shell": _shell, "html": _html, "tex": _tex, "css": _style, "markdown": _notes,
+    "json": _json, "regex": _regex, "formula": _formula, "conf": _settings, "cron": _cron,
+}  # fmt: skip
+"""Makers of code by notation; "c" is C and what looks like it: Go, Rust, Java."""

@@ -11,8 +11,9 @@ only be read in the question. `phrases/lookups/` has them so:
     = {"low":"<t>","high":"<t2>"} => Low water is at <t>.
 
 A tool has a name, a description and arguments ("!": required) whose values are the slots of `answers.txt`, <line> for
-code on one line and <code> for up to a dozen. Lines with ">" ask for one fact, those with "=" after them are what the
-tool may answer and what is said then; "\\n" is a line break. The tools of one file are near one another.
+code on one line and <code> for up to a dozen; <line:sql> and the like are code of one notation, <line:c+js> of several
+(`copied_code.NOTATIONS`). Lines with ">" ask for one fact, those with "=" after them are what the tool may answer and
+what is said then; "\\n" is a line break. The tools of one file are near one another.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from chains.tuning.answers import SLOT, Slots
 from chains.tuning.grammar import expand, verbatim
 from chains.tuning.toollists import PLAIN, SERVED, ShownTool, pick_known, show
 
-_ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)>(?: (.*))?")
+_ARGUMENT = re.compile(r"(\w+)(!?)=<([a-z]+\d?)(?::[a-z+]+)?>(?: (.*))?")
+_NOTATION = re.compile(r"<(\w+):([a-z+]+)>")
 _TYPES = {"n": "number", "i": "integer"}
 RECORDS = 0.4  # of the lists have the tools of `chains.tuning.records`
 _OF_ONE_FILE = 0.5  # of the lists have the tools of one file
 _CODE = 0.6  # of these have it chosen among those that take code, the hardest to copy
+_WITH_OTHERS = 0.4  # of the lists of tools that take code have some that do not
 _WITH_OURS = 0.25  # of the lists have some of the app's own tools too
 
 
@@ -51,9 +54,14 @@ class Lookup:
 
     schema: dict[str, Any]
     slots: dict[str, str]
+    notations: dict[str, str]  # of the code in a slot, where the tool takes no other
     blocks: tuple[Block, ...]
     file: str
     dev: bool
+
+    @property
+    def takes_code(self) -> bool:
+        return self.file.startswith("code")
 
     @property
     def words(self) -> set[str]:
@@ -73,7 +81,7 @@ class LookupRequest:
     def __init__(self, lookup: Lookup, rng: Random) -> None:
         self.rng = rng
         self._block = rng.choice(lookup.blocks)
-        self._slots = Slots(rng, {})
+        self._slots = Slots(rng, {}, notations=lookup.notations)
         ask = expand(rng.choice(self._block.asks).replace("\\n", "\n"), rng, lambda slot: slot)
         self.is_question = ask.endswith("?")
         self.text = SLOT.sub(lambda found: verbatim(self._slots.fill(found[0])), ask.removesuffix("?"))
@@ -112,7 +120,7 @@ def _lookup(file: str, head: str, lines: list[str]) -> Lookup:
             result, reply = line.removeprefix("= ").split(" => ")
             blocks[-1][1].append((result, reply))
     asked = tuple(Block(tuple(asks), tuple(answers)) for asks, answers in blocks if answers)
-    return Lookup(schema, slots, asked, file, grammar.reserved(head))
+    return Lookup(schema, slots, dict(_NOTATION.findall(said)), asked, file, grammar.reserved(head))
 
 
 def read_arguments(said: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -150,6 +158,22 @@ def lookup_list(rng: Random, split: str) -> list[ShownTool]:
         known = pick_known(rng)
         tools += [show(task, known, PLAIN, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
         rng.shuffle(tools)
+    return tools
+
+
+def code_list(rng: Random, split: str) -> list[ShownTool]:
+    """Tools that take code, many at a time, so that one is told from its neighbours; now and then among others."""
+    here = [lookup for lookup in lookups() if lookup.dev == (split == "dev")]
+    code = [lookup for lookup in here if lookup.takes_code]
+    chosen = rng.sample(code, min(len(code), rng.choice([2, 3, 4, 5, 6, 7, 8, 10])))
+    if rng.random() < _WITH_OTHERS:
+        others = [lookup for lookup in here if not lookup.takes_code]
+        chosen += rng.sample(others, min(len(others), rng.randint(1, 3)))
+    tools = [_show(lookup) for lookup in chosen]
+    if rng.random() < _WITH_OURS:
+        known = pick_known(rng)
+        tools += [show(task, known, PLAIN, rng) for task in rng.sample(SERVED, rng.randint(1, 3))]
+    rng.shuffle(tools)
     return tools
 
 

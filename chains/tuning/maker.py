@@ -21,7 +21,7 @@ from chains.tuning.answers import answer
 from chains.tuning.followups import after, followup
 from chains.tuning.generic import generic_list, unseen_generic
 from chains.tuning.invented import invented_tools
-from chains.tuning.lookups import lookup_list, unseen_lookup
+from chains.tuning.lookups import Lookup, code_list, lookup_list, unseen_lookup
 from chains.tuning.plugins import plugin_list, unseen_plugin
 from chains.tuning.quantities import QuantityTool, quantity_list
 from chains.tuning.several import several
@@ -46,8 +46,7 @@ class Maker:
 
     def group(self, index: int, examples: int = 48) -> Group:
         rng = Random(f"{self.seed} {self.split} {index}")
-        luck = rng.random()
-        lists = next(lists for lists, below in _LISTS if luck < below)
+        lists = rng.choices(list(LISTS), list(LISTS.values()))[0]
         tools = lists(rng, self.split)
         made = [example(Writer(tools, rng, self.split)) for _ in range(examples)]
         return Group([tool.shown for tool in tools], made)
@@ -62,6 +61,8 @@ def example(writer: Writer) -> Example:
     shares = GENERIC_SHARES if any(tool.generic for tool in writer.tools) else SHARES
     shares = LOOKUP_SHARES if any(tool.lookup for tool in writer.tools) else shares
     shares = QUANTITY_SHARES if any(isinstance(tool.lookup, QuantityTool) for tool in writer.tools) else shares
+    code = sum(isinstance(tool.lookup, Lookup) and tool.lookup.takes_code for tool in writer.tools)
+    shares = CODE_SHARES if 2 * code > len(writer.tools) else shares
     kind = writer.rng.choices(list(shares), list(shares.values()))[0]
     made = KINDS[kind](writer)
     turns = made.turns
@@ -138,15 +139,15 @@ KINDS: dict[str, Callable[[Writer], Example]] = {
     "after": after,
     "answer": answered,
 }
-# Shares of the groups whose list holds tools of that kind.
-PLUGINS, GENERIC, LOOKUPS, QUANTITIES = 0.30, 0.07, 0.30, 0.04
-_LISTS = (
-    (plugin_list, PLUGINS),
-    (generic_list, PLUGINS + GENERIC),
-    (lookup_list, PLUGINS + GENERIC + LOOKUPS),
-    (quantity_list, PLUGINS + GENERIC + LOOKUPS + QUANTITIES),
-    (_picked, 1.0),
-)
+# Shares of the groups, by the kind of their list.
+LISTS: dict[Callable[[Random, str], list[ShownTool]], float] = {
+    plugin_list: 0.28,
+    generic_list: 0.06,
+    lookup_list: 0.20,
+    code_list: 0.22,
+    quantity_list: 0.04,
+    _picked: 0.20,
+}
 _WHOLE = 0.45  # of the requests for one task, where the list has the app's own tools
 # Longer examples are left out of a full pack more often, so their weights are a little above the shares wanted.
 SHARES = {"tool": 30, "talk": 16, "unseen": 6, "multi": 22, "followup": 20, "after": 4, "answer": 5}
@@ -160,6 +161,7 @@ GENERIC_SHARES = {
     "answer": 9,
 }
 LOOKUP_SHARES = {"tool": 30, "talk": 6, "unseen": 8, "answer": 56}
+CODE_SHARES = {"tool": 78, "talk": 6, "unseen": 12, "answer": 4}
 QUANTITY_SHARES = {"tool": 78, "talk": 6, "unseen": 12, "answer": 4}
 
 
