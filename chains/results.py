@@ -68,10 +68,10 @@ def place(value: str, text: str) -> re.Match[str] | None:
 
 def as_lines(text: str) -> str:
     """`text`, one value a line where it is a JSON object or array, or a table, that can be shown so without doubt."""
-    return shown(text).text
+    return read(text).text
 
 
-def shown(text: str) -> Shown:
+def read(text: str) -> Shown:
     """What the prompt shows of `text` (see `as_lines`), with the values that have names there.
 
     In other text these are `name: value`, `name = value` and `<name>value</name>`. What is blank is no value.
@@ -87,7 +87,7 @@ def shown(text: str) -> Shown:
             pass
     tags = tuple(Named(name, said.strip()) for name, said in _TAG.findall(text) if said.strip())
     lines = [line.strip("\0 \t\r") for line in _TAG.sub("\0", text).split("\n")]
-    read = [_read(line) for line in lines if line]
+    read = [_read_line(line) for line in lines if line]
     return Shown(text, (*tags, *(value for line in read for value in line.values)), all(line.whole for line in read))
 
 
@@ -98,7 +98,7 @@ def _joined(lines: list[Shown], mark: str) -> Shown:
     return Shown(mark.join(line.text for line in lines), values, all(line.whole for line in lines))
 
 
-def _read(line: str) -> Shown:
+def _read_line(line: str) -> Shown:
     """A line of other text: a row if all its parts have names, or one value."""
     number = _ROW.match(line)
     parts = line[number.end() :].split("; ") if number else []

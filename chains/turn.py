@@ -30,7 +30,7 @@ from chains.pointing import resolved, takes, target
 from chains.prompting import Segment, Turn
 from chains.prose import Citable, prose, recite
 from chains.quoting import MARK
-from chains.results import place, shown
+from chains.results import place, read
 
 if TYPE_CHECKING:
     from chains.engine import Call, Decision, Engine, Outcome, Sampler
@@ -131,7 +131,7 @@ def _told(engine: Engine, session: Session, request: Request, sampler: Sampler, 
     """The reply to the newest results: a sentence of the model's where it is sure what answers, else their words."""
     asked = max((i for i, turn in enumerate(request.turns) if turn.role == "user"), default=0)
     question = request.turns[asked].text
-    results = [shown(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
+    results = [read(turn.text) for turn in request.turns[asked:] if turn.role == "tool"]
     distinct = list(dict.fromkeys(value.name for result in results for value in result.values))
     braces = any("{" in result.text and not result.values for result in results)
     citable = Citable(distinct if len(distinct) <= MOST_NAMES else (), braces)

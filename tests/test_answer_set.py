@@ -15,7 +15,7 @@ import chains.turn
 from chains.answer_set import MORE, Weighing, _cut, _likeliest, comparable, informs, invents, quotation, tells
 from chains.chat_model import ChatArtwright
 from chains.choice import candidates
-from chains.results import as_lines, shown
+from chains.results import as_lines, read
 
 CARD = {
     "name": "sim_card",
@@ -101,7 +101,7 @@ def test_what_comes_of_two_results_is_told_in_words(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_set_is_as_small_as_the_probability_allows() -> None:
-    values = list(shown(RECORD).values)
+    values = list(read(RECORD).values)
     ranked = [([values[2]], 0.7), ([values[1]], 0.27), ([values[0]], 0.02), ([values[3]], 0.01)]
     assert _likeliest(ranked) == ([values[2], values[1]], False)
     assert _likeliest([([values[2]], 0.96), *ranked[1:]]) == ([values[2]], True)
@@ -113,7 +113,7 @@ def test_the_set_is_as_small_as_the_probability_allows() -> None:
 
 def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
     visits = [{"visit": "first", "kg": 31, "vet": "Moe"}, {"visit": "latest", "kg": 29, "vet": "Moe"}]
-    name, _, first, moe, _, latest, also_moe = shown(json.dumps({"pet": "Luna", "visits": visits})).values
+    name, _, first, moe, _, latest, also_moe = read(json.dumps({"pet": "Luna", "visits": visits})).values
     assert quotation([latest, first, name]).split("\n") == [
         "visits 2: visit: latest; kg: 29", "visits 1: visit: first; kg: 31", "pet: Luna",
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def test_of_a_row_its_first_part_stands_beside_what_is_meant() -> None:
     ],
 )
 def test_what_can_be_compared(result: str, count: int) -> None:
-    assert len(comparable(shown(result))) == count
+    assert len(comparable(read(result))) == count
 
 
 def test_a_value_that_begins_another_one_is_no_part_of_it() -> None:
@@ -196,7 +196,7 @@ def test_a_reply_has_to_take_a_figure_or_a_name(reply: str, result: str, told: b
 
 
 def test_where_sentence_and_names_differ_both_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = list(shown(RECORD).values)
+    values = list(read(RECORD).values)
     monkeypatch.setattr(chains.turn, "answer_set", lambda *_: ([values[1]], True))
     answer = told(RECORD)
     assert answer.text.split("\n") == ["pin: 4471", "operator: Vega Mobil"] and answer.response_metadata["quoted"]
@@ -217,13 +217,13 @@ STAFF = '{"name": "Farah Siddiq", "room": "231", "desk": 4, "manager": "Lionel B
     ],
 )
 def test_a_reply_tells_what_is_meant_and_nothing_else(reply: str, name: str, good: bool) -> None:
-    values = shown(STAFF).values
+    values = read(STAFF).values
     meant = [value for value in values if value.name == name]
     assert tells(reply, meant, values, "who is Farah Siddiq's boss?") == good
 
 
 def test_of_a_row_it_may_tell_more() -> None:
-    values = shown('[{"to": "Rome", "dep": "9:05", "gate": 4}, {"to": "Oslo", "dep": "9:30", "gate": 7}]').values
+    values = read('[{"to": "Rome", "dep": "9:05", "gate": 4}, {"to": "Oslo", "dep": "9:30", "gate": 7}]').values
     assert tells("The one to Rome leaves at 9:05.", [values[1]], values, "when is the first?")
     assert not tells("It leaves at 9:05 from gate 7.", [values[1]], values, "when is the first?")
 

@@ -11,7 +11,7 @@ from random_tools import tiny_llm
 from transformers import AutoTokenizer
 
 from chains.prompting import Turn, encode, tool_prompt
-from chains.results import Named, as_lines, place, shown
+from chains.results import Named, as_lines, place, read
 
 
 def test_a_record_is_a_line_a_value_named_in_words() -> None:
@@ -133,25 +133,25 @@ def pairs(values: Iterable[Named]) -> list[tuple[str, str]]:
 
 
 def test_named_values() -> None:
-    assert pairs(shown("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>").values) == [
+    assert pairs(read("1: dep: 09:05; arr: 10:13\nnote: wait; see board\n<gate>B2</gate>").values) == [
         ("gate", "B2"),
         ("dep", "09:05"),
         ("arr", "10:13"),
         ("note", "wait; see board"),
     ]
-    assert pairs(shown("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>").values) == [
+    assert pairs(read("Departure:    14:37\r\nGate:   B2  \n<dep>\n 9:05\n</dep><x> </x>").values) == [
         ("dep", "9:05"),
         ("Departure", "14:37"),
         ("Gate", "B2"),
     ]
-    assert pairs(shown('{"movie1": "Mission: Impossible"}').values) == [("movie1", "Mission: Impossible")]
-    goods = shown('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
+    assert pairs(read('{"movie1": "Mission: Impossible"}').values) == [("movie1", "Mission: Impossible")]
+    goods = read('{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}], "gate 1": "B2", "at": "9:30"}')
     assert pairs(goods.values) == [("order", "K-2"), ("kind", "honey"), ("qty", "14"), ("gate 1", "B2"), ("at", "9:30")]
 
 
 def test_a_value_of_a_row_knows_the_row() -> None:
     told = '{"order": "K-2", "goods": [{"kind": "honey", "qty": 14}, {"kind": "jam", "qty": 6}], "gate 1": "B2"}'
-    assert [(value.part, value.row) for value in shown(told).values] == [
+    assert [(value.part, value.row) for value in read(told).values] == [
         ("", ""),
         ("goods 1: kind: honey", "goods 1: kind: honey; qty: 14"),
         ("qty: 14", "goods 1: kind: honey; qty: 14"),
@@ -159,8 +159,8 @@ def test_a_value_of_a_row_knows_the_row() -> None:
         ("qty: 6", "goods 2: kind: jam; qty: 6"),
         ("", ""),
     ]
-    assert [value.row for value in shown('[{"a": 1}, {"a": 2}]').values] == ["a: 1", "a: 2"]
-    legs = shown('[{"id": 1, "legs": [{"dep": "9:05"}]}, {"id": 2, "legs": [{"dep": "9:45"}]}]')
+    assert [value.row for value in read('[{"a": 1}, {"a": 2}]').values] == ["a: 1", "a: 2"]
+    legs = read('[{"id": 1, "legs": [{"dep": "9:05"}]}, {"id": 2, "legs": [{"dep": "9:45"}]}]')
     assert [value.part for value in legs.values] == ["id: 1", "legs 1: dep: 9:05", "id: 2", "legs 1: dep: 9:45"]
 
 
@@ -195,12 +195,12 @@ def test_a_value_is_no_part_of_another(value: str, text: str) -> None:
     ],
 )
 def test_nothing_of_a_value_is_lost(text: str, values: list[tuple[str, str]]) -> None:
-    assert pairs(shown(text).values) == values
+    assert pairs(read(text).values) == values
 
 
 def test_rows_of_two_lists_stay_apart() -> None:
     told = '{"2023": [{"q": "Q1", "rev": 5}], "2024": [{"q": "Q1", "rev": 5}]}'
-    assert [value.row for value in shown(told).values][::2] == ["2023 1: q: Q1; rev: 5", "2024 1: q: Q1; rev: 5"]
+    assert [value.row for value in read(told).values][::2] == ["2023 1: q: Q1; rev: 5", "2024 1: q: Q1; rev: 5"]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_rows_of_two_lists_stay_apart() -> None:
     ],
 )
 def test_whether_all_of_it_has_names(text: str, whole: bool) -> None:
-    assert shown(text).whole == whole
+    assert read(text).whole == whole
 
 
 def test_a_table_set_by_blanks() -> None:

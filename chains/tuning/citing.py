@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from chains.results import place, shown
+from chains.results import place, read
 
 
 def cited(results: Sequence[str], question: str, reply: str) -> str:
     """`reply` with the name of each value of `results` in front of it that the reply tells and `question` does not."""
-    values = [value for result in results for value in shown(result).values]
+    values = [value for result in results for value in read(result).values]
     spoken, left, found = _words(f"{question} {reply}"), reply, list[tuple[int, str]]()
     # Long values first, and of equal ones that whose name is spoken of.
     for name, value, *_ in sorted(values, key=lambda value: (-len(value.value), -len(_words(value.name) & spoken))):
