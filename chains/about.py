@@ -23,7 +23,13 @@ WORDS = re.compile(r"[a-z0-9]+")
 
 
 def answer(topic: str) -> str:
-    """The passage that fits `topic` best, or the overview when none does: a few sentences, plain text."""
+    """The passage that fits `topic` best, or the overview when none does: a few sentences, plain text.
+
+    A model that is named in full is what the question is about, however much else there is to say of it.
+    """
+    named = [info for info in generators.infos() if info.name.casefold() in topic.casefold()]
+    if len(named) == 1:
+        return _of_model(named[0])[1]
     passages = _passages()
     bags = [Counter(_terms(f"{title} {title} {text}")) for title, text in passages]
     mean = sum(bag.total() for bag in bags) / len(bags)

@@ -33,7 +33,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from chains.chat_model import ChatArtwright, chat_model
-from chains.conversation import QUESTION, REQUEST, STOPPED, TOLD
+from chains.conversation import PICTURES, QUESTION, REQUEST, STOPPED, TOLD
 from chains.deciding import Asks, Converses, Decides
 from chains.events import Asked, Choice, Event, Failed, Made, Progress, Question, Reply, Word
 from chains.limits import Bounds, Limits
@@ -123,12 +123,14 @@ def talk(
     again: str = "",
     tool: str = "",
     limits: Limits | None = None,
+    pictures: Sequence[Stored] = (),
 ) -> Iterator[Event]:
     """One turn of the conversation `thread`, as it happens; the last event is the `Reply`.
 
     `request` is the id that it gets, by default one of its own. `again` is the id of an earlier one (`Asked.request`,
     `Choice.request`), which is then answered anew, whatever `text` says: the last one, if it never came to an end, in
     its place, any other in a new turn. `tool` is the one to use, `no tool` for talk; without it the LLM decides.
+    `pictures` of the store come with the request; `last` means the first of them, until something newer is made.
 
     Setting `cancel`, or closing the iterator, stops the running sampler. The turn runs in a thread of its own, so the
     iterator may be advanced from any thread, and a turn that does not stop (a served LLM hangs) is left behind: it
@@ -145,7 +147,12 @@ def talk(
             allowed.append(limits or Limits.from_environment())
             with readable(memory_path()):
                 for event in _turn(
-                    _Request(text, thread, request, again, tool), llm, allowed[0], cancel, left, events.put
+                    _Request(text, thread, request, again, tool, tuple(pictures)),
+                    llm,
+                    allowed[0],
+                    cancel,
+                    left,
+                    events.put,
                 ):
                     events.put(event)
         except Cancelled:
@@ -197,6 +204,7 @@ class _Request:
     id: str
     again: str
     tool: str
+    pictures: tuple[Stored, ...] = ()
 
 
 def _turn(
@@ -251,18 +259,22 @@ def _given(request: _Request, messages: Sequence[AnyMessage]) -> list[BaseMessag
     Raises ValueError for a request that is not there.
     """
     mark = {"again": request.again, "tool": request.tool} if request.again or request.tool else None
-    text = request.text
+    text, brought = request.text, None
     if request.again:
         at = next((i for i, message in enumerate(messages) if message.id == request.again), None)
         if at is None or not isinstance(messages[at], HumanMessage):
             raise ValueError("That request is not in this conversation any more; ask again in words.")
         text = str(messages[at].text)
+        brought = messages[at].additional_kwargs.get(PICTURES)
         after = messages[at + 1 :]
         if not request.tool and not any(isinstance(message, HumanMessage) for message in after) and _is_open(after):
             same = messages[at].model_copy()  # the same id: it takes its own place
             return [*(RemoveMessage(id=str(message.id)) for message in after), same]
     text = text.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be stored or tokenised
-    return [HumanMessage(text, id=request.id or str(uuid.uuid4()), additional_kwargs={REQUEST: mark} if mark else {})]
+    notes: dict[str, Any] = {REQUEST: mark} if mark else {}
+    if pictures := brought or [picture.reference() for picture in request.pictures]:
+        notes[PICTURES] = pictures
+    return [HumanMessage(text, id=request.id or str(uuid.uuid4()), additional_kwargs=notes)]
 
 
 def _is_open(after: Sequence[AnyMessage]) -> bool:
@@ -308,7 +320,8 @@ def history(thread: str) -> list[Asked | Event]:
             later = messages[i + 1 :]
             end = next((n for n, after in enumerate(later) if isinstance(after, HumanMessage)), len(later))
             mark = message.additional_kwargs.get(REQUEST) or {}
-            told.append(Asked(str(message.text), request, str(mark.get("tool") or ""), _is_open(later[:end])))
+            pictures = tuple(Stored.from_reference(item) for item in message.additional_kwargs.get(PICTURES, ()))
+            told.append(Asked(str(message.text), request, str(mark.get("tool") or ""), _is_open(later[:end]), pictures))
         elif not message.additional_kwargs.get(TOLD):  # which only repeats the tools
             events = list(_events(message, request))
             if isinstance(message, AIMessage) and message.text and not any(isinstance(e, Question) for e in events):

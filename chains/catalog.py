@@ -29,8 +29,11 @@ FREE = frozenset({"write_text"})
 
 
 def vocabulary(info: ModelInfo, task: str) -> list[str]:
-    """What a model knows of its task's open arguments: its labels, and for a text model the style it writes."""
-    if task == "write_text":
+    """What a model knows of its task's open arguments: its labels, and for a text model the style it writes.
+
+    A model of pictures that had no labels knows what its data is called: `dcgan-pets` draws pets.
+    """
+    if task == "write_text" or (info.medium == "image" and not info.labels):
         return [info.name.split("-", 1)[-1]]
     return info.labels
 
@@ -67,14 +70,15 @@ def listing() -> dict[str, list[dict[str, Any]]]:
 
 
 def choose(
-    task: str, model: str = "auto", given: Mapping[str, str] = MappingProxyType({})
+    task: str, model: str = "auto", given: Mapping[str, str] = MappingProxyType({}), data: str = ""
 ) -> tuple[ModelInfo, dict[str, str]]:
     """The model that serves `task`, and the words of `given` as that model spells them.
 
     `model` is a full name, a family, a kind, or `auto`. `given` holds those of the task's `KNOWN_BY` that
-    were given a word, `{"start": "Coats", "end": "bag"}`. Of the models that know them all, the best by `_rank`. Where
-    none does, the best of those that learned without labels, or, for a task in `FREE`, of all: its words are left as
-    they are, for the model to say that it leaves them out. Raises `RequestError` that lists what there is.
+    were given a word, `{"start": "Coats", "end": "bag"}`. Of the models that know them all, the best by `_rank`; with
+    `data`, of those among them that learned from it, if there are any. Where none knows them, the best of those that
+    learned without labels, if there are no others (of that name), or, for a task in `FREE`, of all: its words are left
+    as they are, for the model to say that it leaves them out. Raises `RequestError` that lists what there is.
     """
     served = serving(task)
     if not served:
@@ -90,9 +94,11 @@ def choose(
     spelled = {info.name: _spelled(info, task, given) for info in served}
     knowing = [info for info in served if len(spelled[info.name]) == len(given)]
     if not knowing:
-        knowing = served if task in FREE else [info for info in served if not vocabulary(info, task)]
+        mute = [info for info in served if not info.labels]
+        knowing = served if task in FREE else mute if len(mute) == len(served) else []
     if not knowing:
         raise RequestError(_unknown(task, served, given))
+    knowing = [info for info in knowing if data and info.data == data] or knowing
     best = min(knowing, key=_rank(task, knowing))
     return best, {**given, **spelled[best.name]}
 

@@ -21,6 +21,7 @@ TURNS = 6  # of the conversation that the model sees
 MENDS = "artwright_mends"  # on the LLM's second try at a call: the first one's id
 TOLD = "artwright_told"  # marks a reply that only repeats what the tools said
 REQUEST = "artwright_request"  # on a person's message that repeats another: {"again": its id, "tool": a name or ""}
+PICTURES = "artwright_pictures"  # on a person's message: references to the pictures that came with it
 QUESTION = "artwright_question"  # on a reply that asks: {"options": [[tool, in plain words], ...]}
 MEND = "artwright_mend"  # on a tool's error: whether other arguments may help
 STOPPED = "Stopped."

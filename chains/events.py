@@ -17,13 +17,14 @@ class Asked:
     """What the person said, in a conversation that comes back; no event of a running turn.
 
     `request` is its id, `tool` what the person chose for it, if anything; `is_open` where it was never answered to the
-    end, since the app was killed or the turn stopped.
+    end, since the app was killed or the turn stopped. `pictures` are those that the person brought along.
     """
 
     text: str
     request: str = field(default="", compare=False)
     tool: str = ""
     is_open: bool = field(default=False, compare=False)
+    pictures: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True)

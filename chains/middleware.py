@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.agents.middleware.types import AgentState, ModelRequest, ModelResponse, hook_config
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, ValidationError
 
-from chains.conversation import MEND, QUESTION, STOPPED, TOLD, newest
+from chains.conversation import MEND, PICTURES, QUESTION, STOPPED, TOLD, newest
 from chains.schemas import TASKS
 from chains.served import explained
 from chains.tools import check, explain
@@ -158,10 +158,10 @@ class InOrder(AgentMiddleware[Any, Any, Any]):
                 del self._finished[turn]
             self._changed.notify_all()
 
-    def earlier(self, request: ToolCallRequest) -> list[ToolMessage]:
-        """What the calls before this one answered, in this turn and before it."""
+    def earlier(self, request: ToolCallRequest) -> list[AnyMessage]:
+        """What the person said and the calls before this one answered, in this turn and before it."""
         turn, _ = self._siblings(request)
-        known = [message for message in request.state["messages"] if isinstance(message, ToolMessage)]
+        known = [message for message in request.state["messages"] if isinstance(message, ToolMessage | HumanMessage)]
         return [*known, *(answer for answer in self._finished.get(turn, {}).values() if answer)]
 
 
@@ -202,10 +202,16 @@ class Filled(AgentMiddleware[Any, Any, Any]):
         return request.override(tool_call={**call, "args": args}) if args != call["args"] else request
 
     def _picture(self, request: ToolCallRequest, place: int) -> str:
-        """The id of a picture among the newest that one call made. Raises `RequestError` where there is none."""
+        """The id of a picture among the newest that one call made, or that came with one request.
+
+        Raises `RequestError` where there is none.
+        """
         for message in reversed(self._order.earlier(request)):
-            made = message.artifact if message.status != "error" and isinstance(message.artifact, list) else []
-            items = [item for item in made if isinstance(item, Mapping)]
+            if isinstance(message, HumanMessage):
+                made = message.additional_kwargs.get(PICTURES)
+            else:
+                made = message.artifact if isinstance(message, ToolMessage) and message.status != "error" else None
+            items = [item for item in made if isinstance(item, Mapping)] if isinstance(made, list) else []
             if ids := [str(item["id"]) for item in items if str(item.get("media_type", "")).startswith("image/")]:
                 return ids[min(place, len(ids) - 1)]
         raise RequestError("There is no picture in this conversation yet; ask for one first.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from chains.schemas import TASKS, Args
 from chains.store import Store
 from chains.watch import watching
 from generators.core.artifact import Artifact
-from generators.core.errors import RequestError
+from generators.core.errors import CheckpointError, RequestError
 from generators.core.generator import ModelInfo, Partial, Request
 from generators.core.inputs import is_id, reading
 from generators.core.labels import match_label
@@ -29,7 +30,8 @@ from generators.core.labels import match_label
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENDS = {"morph_images": ("start", "end")}  # arguments that are a label or a stored picture's id
+# Arguments that are a stored picture's id, or for a morph a label.
+PICTURES = {"morph_images": ("start", "end"), "vary_image": ("image",), "complete_image": ("image",)}
 
 __all__ = ["Outcome", "check", "explain", "generator_tool", "make", "perform", "tools", "watching"]
 
@@ -62,13 +64,14 @@ def perform(task: str, args: Args, store: Store | None = None) -> Outcome:
     seed = secrets.randbelow(2**31) if seed is None else int(seed)
     model = str(values.pop("model", "auto"))
     given = {name: str(values.get(name) or "") for name in catalog.KNOWN_BY.get(task, ())}
-    ids = [name for name in ENDS.get(task, ()) if is_id(given[name])]
-    asked = {name: word for name, word in given.items() if name not in ids and word not in ("", "auto", "any")}
-    info, words = catalog.choose(task, model, asked)
+    shown = {name: str(values[name]) for name in PICTURES.get(task, ()) if is_id(str(values.get(name)))}
+    asked = {name: word for name, word in given.items() if name not in shown and word not in ("", "auto", "any")}
+    data = _data_of(task, list(shown.values()), kept) if shown and model == "auto" else ""
+    info, words = catalog.choose(task, model, asked, data)
     values.update(words)
-    for name in ENDS.get(task, ()):
-        if is_id(values[name]) and not match_label(values[name], info.labels):
-            values[name] = kept.get(values[name]).id  # in full: the start of an id may fit another picture later
+    for name, word in shown.items():
+        if not match_label(word, info.labels):
+            values[name] = kept.get(word).id  # in full: the start of an id may fit another picture later
     request = Request(task, {key: value for key, value in values.items() if value not in ("", "auto", "any")})
     generator = generators.load(info.name)
     report = watch.listener()
@@ -87,6 +90,42 @@ def perform(task: str, args: Args, store: Store | None = None) -> Outcome:
             else:
                 outcome.notices.append(item.message)
     return outcome
+
+
+def _data_of(task: str, identifiers: list[str], store: Store) -> str:
+    """The data that models of the first of these pictures learned from, "" where there is no telling.
+
+    That is the data of the model that drew it. A picture from elsewhere, or of a model whose kind serves no such task,
+    counts as of the data whose model explains it best: its reconstruction is the nearest.
+    """
+    for identifier in identifiers:
+        try:
+            picture = store.get(identifier).open()
+        except RequestError:
+            continue  # a label that is spelled like an id, or an error that the generator will explain
+        if picture.medium != "image":
+            continue
+        drawn = picture.provenance and next(
+            (info for info in generators.infos() if info.name == picture.provenance.generator), None
+        )
+        if drawn and any(info.data == drawn.data for info in catalog.serving(task)):
+            return drawn.data
+        return _explaining(task, picture.content)
+    return ""
+
+
+def _explaining(task: str, pixels: Any) -> str:
+    """The data whose models explain a picture best, by the mean difference between it and its reconstruction."""
+    from generators.core.pictures import PictureModel
+
+    best, found = float("inf"), ""
+    for info in catalog.serving(task):
+        if any(score.metric == "neg_elbo_nats" for score in info.scores):  # an encoder: it takes no search
+            with suppress(CheckpointError):  # of a damaged one the request itself will tell, if it is chosen
+                model = generators.load(info.name)
+                if isinstance(model, PictureModel) and (apart := model.apart(pixels, watch.switch())) < best:
+                    best, found = apart, info.data
+    return found
 
 
 def make(tool: str, **arguments: Any) -> list[Artifact]:
@@ -216,6 +255,11 @@ def _morphed(outcome: Outcome) -> str:
     return f"Morphed {args.get('start')} into {args.get('end')} in {steps} {_by(outcome)}"
 
 
+def _varied(outcome: Outcome) -> str:
+    image = str(outcome.request.args.get("image"))[:12]
+    return f"Made {_count(len(outcome.artifacts), 'variation')} of {image} {_by(outcome)}"
+
+
 def _wrote(outcome: Outcome) -> str:
     words = sum(len(str(item.content).split()) for item in outcome.artifacts)
     return f"Wrote {_count(words, 'word')} {_by(outcome)}"
@@ -233,6 +277,7 @@ def _made(outcome: Outcome) -> str:
 _SENTENCES: dict[str, Callable[[Outcome], str]] = {
     "generate_image": _drew,
     "morph_images": _morphed,
+    "vary_image": _varied,
     "write_text": _wrote,
     "invent_names": _named,
 }

@@ -10,11 +10,13 @@ import sys
 import tempfile
 import types
 import typing
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from generators.core.generator import Generator
     from generators.data.splits import Splits
 
@@ -67,13 +69,13 @@ def train(asked: Training) -> Path:
     """
     import generators
     from generators.core.errors import Cancelled
-    from generators.core.training import Run, progress_bar
+    from generators.core.training import CHECKPOINT, Run, is_main, progress_bar
     from generators.data import load
 
     target, work = _places(asked)
     cls = generators.family(asked.family)
     config = configured(cls, asked.settings)
-    if asked.resume and not any(work.glob("*")):
+    if asked.resume and not (work / CHECKPOINT).is_file():
         raise ValueError(f"There is no interrupted run of {asked.model_name} to go on with; start it without --resume.")
     run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
     first = _started_from(asked, cls)
@@ -81,22 +83,55 @@ def train(asked: Training) -> Path:
         _warn_of_budget(asked)
     try:
         splits = load(asked.data, cls.medium, val=asked.val)
-        if not asked.resume and work.exists():
+        if not asked.resume and work.exists() and is_main():
             print(f"dropping the interrupted run in {work}", file=sys.stderr)
             shutil.rmtree(work)
-        with progress_bar(f"training {asked.model_name}") as bar:
-            run.callbacks = (bar,)
+        with progress_bar(f"training {asked.model_name}", shown=is_main()) as bar:
+            run.callbacks = (bar, _live_samples(work, bar.tell)) if is_main() else ()
             model: Generator = first.refit(splits, config, run) if first else cls.fit(splits, config, run)
+        if not is_main():
+            return target  # another process has the same weights, and writes them
         model.info.name, model.info.seed = asked.model_name, asked.seed
+        model.note_training(_recorded(asked))
+        model.save_pretrained(target)  # measuring may take a while, or fail
         _measure(model, splits, asked)
         model.save_pretrained(target)
     except (Cancelled, KeyboardInterrupt):
-        going_on = any(work.glob("*"))
+        going_on = (work / CHECKPOINT).is_file()
         how = f"go on with: {asked.command('--resume')}" if going_on else "nothing was kept; start it again"
         raise Interrupted(f"stopped; {how}") from None
     shutil.rmtree(work, ignore_errors=True)
     print(target)
     return target
+
+
+def _recorded(asked: Training) -> str:
+    """The command for the model card, which may be passed on: without this machine's folders."""
+    val = Path(asked.val).name if asked.val else None
+    plain = replace(asked, data=Path(asked.data).name or asked.data, val=val, out=None)
+    return plain.command() + ("  # and gone on with: --resume" if asked.resume else "")
+
+
+def _live_samples(work: Path, tell: Callable[[str], None]) -> Callable[[Any], None]:
+    """A callback that keeps the newest samples of a run as `samples.png` in its folder, and says so once."""
+    told = False
+
+    def keep(event: Any) -> None:
+        nonlocal told
+        if event.images is None:
+            return
+        from generators.core.sheets import contact_sheet
+
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            contact_sheet(event.images).save(work / "samples.png")
+        except OSError:  # a full disk, which the checkpoint will tell of
+            return
+        if not told:
+            told = True
+            tell(f"samples, renewed ten times a run: {work / 'samples.png'}")
+
+    return keep
 
 
 def _places(asked: Training) -> tuple[Path, Path]:
@@ -138,7 +173,7 @@ def _replaceable(folder: Path) -> bool:
         checkpoint.read_config(folder)
     except CheckpointError:
         return False
-    return entries <= {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CARD}
+    return entries <= {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CARD, *checkpoint.SHOWN}
 
 
 def _started_from(asked: Training, cls: type[Generator]) -> Any:
@@ -176,6 +211,13 @@ def _measure(model: Generator, splits: Splits[Any], asked: Training) -> None:
     counted = int(figures.pop("n", 0))
     data = Path(asked.val).name if asked.val else f"{splits.source.name}:val"
     new = [Score(metric, float(value), data, counted) for metric, value in figures.items()]
+    from generators.core.pictures import PictureModel
+
+    if isinstance(model, PictureModel) and splits.train.names and counted >= 50:
+        from generators.core.metrics import sample_scores
+
+        print("measuring samples; the first time, a classifier of the data is trained for that", file=sys.stderr)
+        new += sample_scores(model, splits, splits.val, data)
     replaced = {(score.metric, score.data) for score in new}
     model.info.scores = [old for old in model.info.scores if (old.metric, old.data) not in replaced] + new
     print("; ".join(f"{s.metric} {s.value:.5g} on {s.data} (n {s.n:,})" for s in new), file=sys.stderr)

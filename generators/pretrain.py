@@ -2,6 +2,7 @@
 
     python -m generators.pretrain                 all of them
     python -m generators.pretrain vae-fashion     one of them; add --resume to go on with a stopped run
+    python -m generators.pretrain --classifiers   what samples of pictures are measured by
 
 The data comes from packages (`artwright doctor` names what is missing). The figures in a model's card and config.json
 are those measured here, on data not trained on. The VAE's options were chosen on val, those of the Markov models partly
@@ -21,11 +22,12 @@ from typing import Any
 import generators
 from generators.core.errors import Cancelled
 from generators.core.generator import Generator, Score
+from generators.core.metrics import JUDGES, Classifier, classification_accuracy_score, judge_file, sample_scores
 from generators.core.paths import cache
+from generators.core.pictures import PictureModel
 from generators.core.training import Run, progress_bar
-from generators.data import DataError, load, load_all
-
-SAMPLES = 10_000  # samples that a Frechet distance is measured with
+from generators.data import DataError, images, load, load_all
+from generators.data.splits import Images
 
 
 @dataclass(frozen=True)
@@ -40,30 +42,46 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
+    "cgan-fashion": Recipe("cgan", "fashion-mnist", 20.0, "fashion-mnist:test"),
+    "dcgan-fashion": Recipe("dcgan", "fashion-mnist", 12.0, "fashion-mnist:test"),
+    "cgan-digits": Recipe("cgan", "mnist", 10.0, "mnist:test"),
     "vae-fashion": Recipe("vae", "fashion-mnist", 10.0, "fashion-mnist:test"),
+    "vae-digits": Recipe("vae", "mnist", 5.0, "mnist:test"),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }
 
 
-def pretrain(name: str, *, minutes: float | None = None, resume: bool = False, place: Path | None = None) -> Generator:
-    """Train, measure and write the model `name`; returns it. Raises ValueError for a name without a recipe."""
+def pretrain(
+    name: str, *, minutes: float | None = None, resume: bool = False, place: Path | None = None, again: bool = False
+) -> Generator:
+    """Train, measure and write the model `name`; returns it. `again`: only measure the one that is there.
+
+    Raises ValueError for a name without a recipe.
+    """
     if name not in RECIPES:
         raise ValueError(f"There is no recipe for {name!r}; there are {', '.join(RECIPES)}.")
     recipe = RECIPES[name]
     family = generators.family(recipe.family)
     splits = load(recipe.source, family.medium)
     folder = cache() / "runs" / name
-    with progress_bar(name) as bar:
-        run = Run(minutes=minutes or recipe.minutes, folder=folder, resume=resume, callbacks=(bar,))
-        model = family.fit(splits, family.Config(**recipe.config), run)
+    if again:
+        model = generators.load(name)
+    else:
+        with progress_bar(name) as bar:
+            run = Run(minutes=minutes or recipe.minutes, folder=folder, resume=resume, callbacks=(bar,))
+            model = family.fit(splits, family.Config(**recipe.config), run)
+        model.note_training(f"python -m generators.pretrain {name}" + (f" --minutes {minutes:g}" if minutes else ""))
     held_out = load_all(recipe.score_on, family.medium)
     model.info.scores = held_out_scores(model, held_out, recipe.score_on)
-    if family.medium == "image" and held_out.names:
+    if isinstance(model, PictureModel) and held_out.names:
         model.info.scores += sample_scores(model, splits, held_out, recipe.score_on)
+    if isinstance(model, PictureModel) and model.info.labels:
+        model.info.scores.append(accuracy_score(model, splits, held_out, recipe.score_on))
     model.info.name = name
     model.save_pretrained((place or generators.PRETRAINED) / name)
-    shutil.rmtree(folder, ignore_errors=True)
+    if not again:
+        shutil.rmtree(folder, ignore_errors=True)
     return model
 
 
@@ -73,17 +91,24 @@ def held_out_scores(model: Generator, held_out: Any, data: str) -> list[Score]:
     return [Score(metric, value, data, int(figures["n"])) for metric, value in figures.items() if metric != "n"]
 
 
-def sample_scores(model: Generator, splits: Any, held_out: Any, data: str) -> list[Score]:
-    """Frechet distance and label accuracy of samples, in the features of a classifier trained on `splits.train`."""
-    from generators.core.metrics import frechet_distance, judge_of
+def accuracy_score(model: Generator, splits: Any, held_out: Any, data: str) -> Score:
+    """The classification accuracy score of as many samples as there are training pictures."""
+    made = model.sample(len(splits.train), seed=1)
+    value = classification_accuracy_score(Images(made["images"], made["labels"], held_out.names), held_out)
+    return Score("classification_accuracy_score", value, data, len(held_out))
 
-    judge = judge_of(splits.train, splits.source.name, splits.source.sha256)
-    made = model.sample(SAMPLES, seed=0)
-    distance = frechet_distance(judge.features(made["images"]), judge.features(held_out.pixels))
-    return [
-        Score("frechet_distance", distance, data, SAMPLES),
-        Score("label_accuracy", judge.accuracy(made["images"], made["labels"]), data, SAMPLES),
-    ]
+
+def train_classifiers() -> None:
+    """Train the classifiers by whose features samples of packaged pictures are measured; prints how good they are."""
+    for source in sorted({recipe.source for recipe in RECIPES.values() if recipe.source in images.SOURCES}):
+        splits = load(source, "image")
+        judge = Classifier.fit(splits.train, epochs=10)
+        size = splits.train.pixels.shape[1]
+        judge.save(JUDGES / judge_file(splits.source.name, splits.source.sha256, size))
+        held_out = load_all(f"{source}:test", "image")
+        print(
+            f"classifier of {source}: {judge.accuracy(held_out.pixels, held_out.labels):.2%} of the test pictures right"
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,11 +117,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(RECIPES)} (default: all)")
     parser.add_argument("--minutes", type=float, help="wall-clock budget in place of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on with a stopped run")
+    parser.add_argument("--measure", action="store_true", help="train nothing, measure the models that are there anew")
     parser.add_argument("--out", type=Path, help="folder to write to in place of generators/pretrained")
+    parser.add_argument("--classifiers", action="store_true", help="train the classifiers that samples are measured by")
     options = parser.parse_args(arguments)
+    if options.classifiers:
+        train_classifiers()
+        return 0
     for name in options.names or RECIPES:
         try:
-            model = pretrain(name, minutes=options.minutes, resume=options.resume, place=options.out)
+            model = pretrain(
+                name, minutes=options.minutes, resume=options.resume, place=options.out, again=options.measure
+            )
         except Cancelled:
             print(f"Stopped; python -m generators.pretrain {name} --resume goes on.", file=sys.stderr)
             return 130

@@ -17,7 +17,8 @@ Shapes, for one channel and size S (28, 32 or 64), s = S/4 (S/8 for 64), w = `wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,22 +28,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core import inputs
 from generators.core.arrays import under
-from generators.core.bounds import within
-from generators.core.errors import CheckpointError, RequestError
-from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, rng, torch_rng
-from generators.core.labels import match_label
+from generators.core.errors import CheckpointError
+from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
 from generators.core.mixture import Mixture, draw_mixture, fit_mixture
-from generators.core.training import Run, shuffled, train
-from generators.data.images import fit as fit_pictures
+from generators.core.pictures import SIZES, Floats, PictureModel, Pixels, square_pictures
+from generators.core.training import Run, share, shuffled, train
 from generators.data.splits import Images, Splits
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-SIZES = (28, 32, 64)
-MAX_COUNT = 64
 VALIDATION = 1000  # held-out pictures that choose between the checkpoints of a run
 SCORE_SEED = 0
 
@@ -59,6 +55,10 @@ class Config:
     batch: int = 64  # pictures a step, 1 to 8192
     learning_rate: float = 4e-3  # of AdamW at its peak, above 0 to 1
     components: int = 4  # Gaussians a class that latents are drawn from, 0 to 64; 0: the prior N(0, I)
+    beta: float = 1.0  # weight of the KL term in training (Higgins et al. 2017), above 0 to 100
+    free_bits: float = (
+        0.0  # nats a latent number that the KL term leaves free in training (Kingma et al. 2016), 0 to 10
+    )
 
     def __post_init__(self) -> None:
         bounds = {"latent": (1, 512), "width": (4, 256), "hidden": (8, 4096), "label_width": (1, 256)}
@@ -68,6 +68,10 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
         if not 0 < self.learning_rate <= 1:
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0, up to 1.")
+        if not 0 < self.beta <= 100 or not 0 <= self.free_bits <= 10:
+            raise ValueError(
+                f"beta is {self.beta} and free_bits {self.free_bits}; they must be above 0, up to 100, and 0 to 10."
+            )
         if self.size not in (0, *SIZES):
             raise ValueError(f"size is {self.size}; it must be 28, 32 or 64, or 0 for the data's own.")
 
@@ -124,7 +128,7 @@ class Net(nn.Module):
         return logits.float()
 
     def forward(self, x: Tensor, label: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and KL terms of the negative ELBO in nats, each (B,)."""
+        """Reconstruction (B,) and KL (B, d) terms of the negative ELBO in nats."""
         embedding = self.embed(label)
         mean, log_variance = self.encode(x, embedding)
         z = mean + (0.5 * log_variance).exp() * noise
@@ -132,21 +136,43 @@ class Net(nn.Module):
 
 
 def neg_elbo(x: Tensor, logits: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[Tensor, Tensor]:
-    """The two terms of the one-sample negative ELBO (Kingma & Welling 2014, eq. 10), in nats, each (B,).
+    """The two terms of the one-sample negative ELBO (Kingma & Welling 2014, eq. 10), in nats: (B,) and (B, d).
 
     Reconstruction: -log p(x|z), Bernoulli with `logits`, summed over all pixels; KL: of N(mean, exp(log_variance)) from
-    N(0, I), in closed form.
+    N(0, I), in closed form, one number a latent's.
     """
     reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
-    divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1)
+    divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
     return reconstruction, divergence
+
+
+def importance_weighted_nll(
+    log_likelihood: Callable[[Tensor], Tensor],
+    mean: Tensor,
+    log_variance: Tensor,
+    samples: int,
+    generator: torch.Generator,
+    chunk: int = 500,
+) -> Tensor:
+    """-log p(x) in nats, (B,): -log 1/k sum_j p(x|z_j) p(z_j) / q(z_j|x), z_j from q (Burda et al. 2016, eq. 8).
+
+    `log_likelihood` maps latents (J, B, d) to log p(x|z) (J, B); the prior is N(0, I); q is N(mean, exp(log_variance)),
+    each (B, d). An upper bound in expectation, which falls towards -log p(x) as k = `samples` grows.
+    """
+    total = torch.full((len(mean),), -torch.inf, dtype=torch.float64)
+    for start in range(0, samples, chunk):
+        noise = torch.randn(min(chunk, samples - start), *mean.shape, generator=generator)  # (J, B, d)
+        z = mean + (0.5 * log_variance).exp() * noise
+        ratio = 0.5 * (noise.square() - z.square() + log_variance).sum(2)  # log p(z) - log q(z|x)
+        total = torch.logaddexp(total, (log_likelihood(z) + ratio).double().logsumexp(0))
+    return math.log(samples) - total
 
 
 class _Stepper:
     """The VAE's side of the training loop."""
 
     def __init__(self, model: VAE, splits: Splits[Images], config: Config, seed: int) -> None:
-        self.model, self.seed = model, seed
+        self.model, self.config, self.seed = model, config, seed
         self.modules: dict[str, nn.Module] = {"net": model.net}
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "net": torch.optim.AdamW(
@@ -156,20 +182,21 @@ class _Stepper:
         self.val = splits.val.take(np.arange(min(len(splits.val), VALIDATION)))
 
     def step(self, batch: Images, i: int, accelerator: Accelerator) -> dict[str, float]:
+        config = self.config
+        noise = torch.randn(config.batch, self.model.net.latent, generator=torch_rng(self.seed, i))
         x, label = _tensors(batch)
-        noise = torch.randn(
-            len(x),
-            self.model.net.latent,
-            generator=torch_rng(self.seed, i * accelerator.num_processes + accelerator.process_index),
-        )
-        x, label, noise = (tensor.to(accelerator.device) for tensor in (x, label, noise))
+        x, label, noise = (tensor.to(accelerator.device) for tensor in (x, label, noise[share(config.batch)]))
         reconstruction, divergence = self.modules["net"](x, label, noise)
-        loss = (reconstruction + divergence).mean()
+        elbo = (reconstruction + divergence.sum(1)).mean()
+        loss, priced = elbo, divergence.mean(0)  # (d,)
+        if config.beta != 1 or config.free_bits:
+            loss = reconstruction.mean() + config.beta * priced.clamp_min(config.free_bits).sum()
         self.optimizers["net"].zero_grad()
         accelerator.backward(loss / x[0].numel())  # nats per pixel: gradients of one scale whatever the size
-        accelerator.clip_grad_norm_(self.modules["net"].parameters(), 1.0)
+        norm = accelerator.clip_grad_norm_(self.modules["net"].parameters(), 1.0)
         self.optimizers["net"].step()
-        return {"neg_elbo_nats": loss.item(), "kl_nats": divergence.mean().item()}
+        kl = float(priced.detach().sum())
+        return {"neg_elbo_nats": elbo.item(), "kl_nats": kl, "gradient_norm": float(norm or 0)}
 
     def validate(self) -> dict[str, float]:
         figures = self.model.score(self.val)
@@ -180,43 +207,34 @@ class _Stepper:
         return images
 
 
-class VAE(Generator):
+class VAE(PictureModel):
     """A class-conditional convolutional VAE for square grey or colour pictures; see the module's docstring."""
 
     family = "vae"
     kinds = frozenset({"vae"})
-    medium = "image"
-    tasks = frozenset({"generate_image", "morph_images"})
     Config = Config
 
     def __init__(self, info: ModelInfo, channels: int) -> None:
         self.info = info
         self.channels = channels
         self.config = Config(**info.config)
+        self.size = self.config.size
         self.net = Net(self.config, len(info.labels), channels)
         self.mixture: Mixture | None = None
 
     @classmethod
     def fit(cls, splits: Splits[Images], config: Any, run: Run) -> Self:
-        pixels = splits.train.pixels
-        size = config.size or pixels.shape[1]
-        if size not in SIZES or pixels.shape[1] != pixels.shape[2]:
-            raise ValueError(
-                f"The pictures are {_spell(pixels.shape[2:0:-1])}; a VAE takes squares of 28, 32 or 64: --set size=32."
-            )
+        splits, size, channels = square_pictures(splits, config.size, cls.family)
         config = Config(**{**asdict(config), "size": size})
-        channels = 3 if pixels.ndim == 4 else 1
-        train_part, val_part = (fit_pictures(part, size, channels == 3) for part in (splits.train, splits.val))
-        splits = Splits(train_part, val_part, None, splits.source)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
             model = cls(ModelInfo.of(cls, splits, config, run.seed), channels)
         model.info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
         model.net = model.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a quarter faster
-        order = shuffled(len(splits.train), config.batch, run.seed)
+        order, mine = shuffled(len(splits.train), config.batch, run.seed), share(config.batch)
         stepper = _Stepper(model, splits, config, run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "pictures": len(splits.train)}
-        train(stepper, lambda step: splits.train.take(order(step)), run, identity=identity)
+        model.trained = train(stepper, lambda step: splits.train.take(order(step)[mine]), run, identity=identity)
         model.net = model.net.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)  # type: ignore[call-overload]
         model.net.half().float()  # as it will be stored, so that it scores the same before and after
         if config.components:
@@ -230,12 +248,12 @@ class VAE(Generator):
         self.mixture = fit_mixture(mean, variance, groups, self.config.components, seed)
 
     @torch.no_grad()
-    def _posterior(self, images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _posterior(self, images: Images, batch: int = 500) -> tuple[Floats, Floats]:
         """Mean and variance of q(z | x, y), each (N, d)."""
         parts = []
-        images = self._fitting(images)
-        for start in range(0, len(images), 500):
-            x, label = _tensors(images.take(np.arange(start, min(start + 500, len(images)))), self._device)
+        images = self.fitting(images)
+        for start in range(0, len(images), batch):
+            x, label = _tensors(images.take(np.arange(start, min(start + batch, len(images)))), self._device)
             mean, log_variance = self.net.encode(x, self.net.embed(label))
             parts.append(torch.stack([mean, log_variance.exp()]).cpu().numpy())
         mean, variance = np.concatenate(parts, axis=1)
@@ -245,25 +263,13 @@ class VAE(Generator):
     def _device(self) -> torch.device:
         return next(self.net.parameters()).device
 
-    def _fitting(self, images: Images) -> Images:
-        """The images in this model's size, channels and numbering of labels. Raises ValueError for unknown labels."""
-        name, known, names = self.info.name or "this VAE", self.info.labels, list(images.names)
-        images = fit_pictures(images, self.config.size, self.channels == 3)
-        if known and known != names:
-            if not names or not set(names) <= set(known):
-                classes = ", ".join(names) or "none"
-                raise ValueError(f"The pictures' classes are {classes}; {name} knows {', '.join(known)}.")
-            numbers = np.asarray([known.index(label) for label in names], dtype=np.int64)
-            return Images(images.pixels, numbers[images.labels], tuple(known))
-        return images
-
     @torch.no_grad()
     def score(self, split: Images) -> dict[str, float]:
         """One-sample negative ELBO in nats a picture, over all of `split`, Bernoulli on intensities; and its two terms.
 
         The noise of picture i is drawn from (0, i), so the figure is the same at every call.
         """
-        images = self._fitting(split)
+        images = self.fitting(split)
         if not len(images):
             raise ValueError("There are no pictures to score.")
         totals = np.zeros(2)
@@ -281,134 +287,106 @@ class VAE(Generator):
             "n": len(images),
         }
 
-    def encode(self, images: Images) -> NDArray[np.float32]:
+    @torch.no_grad()
+    def nll(self, split: Images, samples: int = 500, seed: int = SCORE_SEED) -> dict[str, float]:
+        """-log p(x | y) in nats a picture by `samples` importance-weighted draws (`importance_weighted_nll`).
+
+        Prior N(0, I), Bernoulli likelihood on intensities in [0, 1]; `n` is the pictures scored. `samples` decodings a
+        picture: about a second a picture for 5,000. Raises ValueError for no pictures or samples below 1.
+        """
+        images = self.fitting(split)
+        if not len(images) or samples < 1:
+            raise ValueError(f"There are {len(images)} pictures and {samples} samples; give 1 or more of each.")
+        total = 0.0
+        for i in range(len(images)):
+            x, label = _tensors(images.take(np.asarray([i])), self._device)
+            e = self.net.embed(label)
+            mean, log_variance = self.net.encode(x, e)
+
+            def log_likelihood(z: Tensor, x: Tensor = x, e: Tensor = e) -> Tensor:
+                logits = self.net.decode(z[:, 0], e.expand(len(z), -1))  # (J, C, S, S)
+                losses = functional.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+                return -losses.flatten(1).sum(1)[:, None]
+
+            total += float(
+                importance_weighted_nll(log_likelihood, mean, log_variance, samples, torch_rng(seed, i)).sum()
+            )
+        return {"nll_nats": total / len(images), "samples": samples, "n": len(images)}
+
+    def encode(self, images: Images) -> Floats:
         """Posterior means of the pictures' latents, (N, latent)."""
         return self._posterior(images)[0]
 
-    @torch.no_grad()
-    def decode(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def decode(self, latents: Floats, labels: NDArray[np.int64]) -> Pixels:
         """Pictures (N, S, S[, 3]) of latents (N, latent) and labels (N,), which are ignored where the data had none."""
+        embeddings = np.stack([self.embedding(int(label)) for label in labels])
+        return np.concatenate(
+            [self.render(latents[i : i + 500], embeddings[i : i + 500]) for i in range(0, len(latents), 500)]
+        )
+
+    def reconstruct(self, images: Images) -> Pixels:
+        """The pictures through the bottleneck and back, one by one: decoder means at the posterior means."""
+        images = self.fitting(images)
+        latents = self._posterior(images, batch=1)[0]
+        return np.stack(
+            [self.render_one(z, self.embedding(int(y))) for z, y in zip(latents, images.labels, strict=True)]
+        )
+
+    def denoise(self, images: Images, steps: int = 50) -> Pixels:
+        """What the model takes noisy pictures for: the decoder's means at the latents of highest p(x | z, y) p(z).
+
+        Found from the posterior means by `steps` of gradient ascent, which undo what noise does to the encoder.
+        """
+        images = self.fitting(images)
         parts = []
-        for start in range(0, len(latents), 500):
-            z = torch.from_numpy(np.ascontiguousarray(latents[start : start + 500], np.float32)).to(self._device)
-            label = torch.from_numpy(np.ascontiguousarray(labels[start : start + 500], np.int64)).to(self._device)
-            parts.append(self._render(z, self.net.embed(label)))
+        for start in range(0, len(images), 500):
+            x, label = _tensors(images.take(np.arange(start, min(start + 500, len(images)))), self._device)
+            e = self.net.embed(label).detach()
+            with torch.enable_grad():
+                z = self.net.encode(x, e)[0].detach().requires_grad_()
+                optimizer = torch.optim.Adam([z], lr=0.05)
+                for _ in range(steps):
+                    fit, _ = neg_elbo(x, self.net.decode(z, e), z, torch.zeros_like(z))
+                    optimizer.zero_grad()
+                    (fit + 0.5 * z.square().sum(1)).sum().backward()  # type: ignore[no-untyped-call]
+                    optimizer.step()
+            parts.append(self.render(z.detach().cpu().numpy(), e.cpu().numpy()))
         return np.concatenate(parts)
 
-    def reconstruct(self, images: Images) -> NDArray[np.uint8]:
-        """The pictures through the bottleneck and back: decoder means at the posterior means."""
-        images = self._fitting(images)
-        return self.decode(self.encode(images), images.labels)
+    def latent_map(self, images: Images) -> Floats:
+        """The pictures' places on a map of the latents in two dimensions, (N, 2): their two principal components."""
+        means = self.encode(images).astype(np.float64)
+        means -= means.mean(0)
+        axes = np.linalg.svd(means, full_matrices=False)[2][:2]
+        return np.asarray(means @ axes.T, np.float32)
 
-    def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
-        if count < 1:
-            raise RequestError(f"count is {count}; it must be 1 or more.")
-        classes = max(1, len(self.info.labels))
-        labels = np.arange(count, dtype=np.int64) % classes if label is None else np.full(count, self._label(label))
-        latents = np.stack([self._latent(int(y), rng(seed, i)) for i, y in enumerate(labels)])
-        return {"images": self.decode(latents, labels), "labels": labels}
-
-    def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[Any]:
-        args = dict(request.args)
-        if request.task == "generate_image":
-            subject, count = str(args.get("subject", "")), within("count", args.get("count", 1), 1, MAX_COUNT)
-            label = self._label(subject)
-            if subject and not self.info.labels:
-                yield Partial(f"{self.info.name} learned from pictures without labels, so it ignores {subject!r}.")
-            for i in range(count):
-                cancel.check()
-                yield self._one(self._latent(label, rng(seed, i)), self._embedding(label))
-        else:
-            frames = within("frames", args.get("frames", 16), 2, MAX_COUNT)
-            ends = [str(args.get(name, "")) for name in ("start", "end")]
-            pixels = [self._picture(end) for end in ends]
-            labels, told = self._labels(ends, pixels)
-            yield from map(Partial, told)
-            if any(end and shown is None for end, shown in zip(ends, pixels, strict=True)) and not self.info.labels:
-                yield Partial(
-                    f"{self.info.name} learned from pictures without labels: it morphs one picture into another."
-                )
-            first, last = (
-                self._latent(label, rng(seed, i)) if shown is None else self.encode(self._as_images(shown, label))[0]
-                for i, (label, shown) in enumerate(zip(labels, pixels, strict=True))
-            )
-            from_, to = (self._embedding(label) for label in labels)
-            for t in np.linspace(0, 1, frames):
-                cancel.check()
-                yield self._one(slerp(first, last, float(t)), slerp(from_, to, float(t)))
-
-    def _label(self, subject: str) -> int:
-        """The number of the label that `subject` spells; 0 where there are no labels. Raises `RequestError`."""
-        if not self.info.labels:
-            return 0
-        found = match_label(subject, self.info.labels)
-        if found is None:
-            raise RequestError(
-                f"{self.info.name or 'This VAE'} does not know {subject!r}; it knows {', '.join(self.info.labels)}."
-            )
-        return self.info.labels.index(found)
-
-    def _picture(self, end: str) -> NDArray[np.uint8] | None:
-        """The picture whose id `end` is; None for a label, also for one that is spelled like an id.
-
-        Raises `RequestError` where there is no such picture or it has another size or other channels.
-        """
-        if not inputs.is_id(end) or match_label(end, self.info.labels):
-            return None
-        pixels, size = inputs.picture(end), self.config.size
-        if pixels.shape != (size, size, 3)[: 2 if self.channels == 1 else 3]:
-            has, takes = ("colour" if colour else "grey" for colour in (pixels.ndim == 3, self.channels == 3))
-            raise RequestError(
-                f"The picture {end} is {_spell(pixels.shape[1::-1])} in {has}; {self.info.name} takes {size}x{size} in "
-                f"{takes}: give one of its own pictures, or convert this one."
-            )
-        return pixels
-
-    def _as_images(self, pixels: NDArray[np.uint8], label: int) -> Images:
-        return Images(pixels[None], np.asarray([label], np.int64), tuple(self.info.labels))
-
-    def _labels(self, ends: list[str], pixels: list[NDArray[np.uint8] | None]) -> tuple[list[int], list[str]]:
-        """The ends' labels, and for each picture a sentence on what it was taken for: nothing says what it shows.
-
-        It is taken for what the other end is, or where both are pictures for the label of the highest ELBO.
-        """
-        named = [self._label(end) for end, shown in zip(ends, pixels, strict=True) if shown is None]
-        labels, told = [], []
-        for end, shown in zip(ends, pixels, strict=True):
-            if shown is None:
-                labels.append(self._label(end))
-                continue
-            labels.append(named[0] if named else self._likeliest(shown))
-            if self.info.labels:
-                why = "the other end" if named else "the likeliest"
-                told.append(f"The picture {end} was taken for {self.info.labels[labels[-1]]}, {why}.")
-        return labels, told
-
-    def _likeliest(self, pixels: NDArray[np.uint8]) -> int:
-        """The label under which the picture has the highest one-sample ELBO, with the same noise for each."""
-        known = self.info.labels
-        images = (self._as_images(pixels, label) for label in range(max(1, len(known))))
-        return int(np.argmin([self.score(image)["neg_elbo_nats"] for image in images]))
-
-    def _latent(self, label: int, random: np.random.Generator) -> NDArray[np.float32]:
-        """One latent (d,) of a class: from the fitted mixture, or from the prior where there is none."""
+    def latent(self, label: int, random: np.random.Generator) -> Floats:
         if self.mixture is None:
             return random.standard_normal(self.net.latent, np.float32)
         return draw_mixture(self.mixture, label, random)
 
+    def centre(self, label: int) -> Floats:
+        if self.mixture is None:
+            return np.zeros(self.net.latent, np.float32)
+        return np.asarray(self.mixture["weights"][label] @ self.mixture["means"][label], np.float32)
+
     @torch.no_grad()
-    def _embedding(self, label: int) -> NDArray[np.float32]:
+    def embedding(self, label: int) -> Floats:
         return self.net.embed(torch.tensor([label], device=self._device))[0].cpu().numpy()
 
-    def _one(self, latent: NDArray[np.float32], embedding: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """One picture, decoded in a batch of one."""
-        z, e = (torch.from_numpy(array[None]).to(self._device) for array in (latent, embedding))
-        picture: NDArray[np.uint8] = self._render(z, e)[0]
-        return picture
+    def invert(self, pixels: Pixels, label: int | None, cancel: Cancel) -> tuple[Floats, int, float]:
+        """The posterior mean, and the label of the highest one-sample ELBO; the badness is the negative ELBO."""
+        known = tuple(self.info.labels)
+        labels = range(max(1, len(known))) if label is None else [label]
+        shown = [Images(pixels[None], np.asarray([y], np.int64), known) for y in labels]
+        losses = [self.score(images)["neg_elbo_nats"] for images in shown]
+        best = int(np.argmin(losses))
+        return self._posterior(shown[best])[0][0], labels[best], losses[best]
 
     @torch.no_grad()
-    def _render(self, z: Tensor, embedding: Tensor) -> NDArray[np.uint8]:
-        means = (255 * self.net.decode(z, embedding).sigmoid()).round().byte().cpu().numpy()  # (B, C, S, S)
+    def render(self, latents: Floats, embeddings: Floats) -> Pixels:
+        z, e = (torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self._device) for a in (latents, embeddings))
+        means = (255 * self.net.decode(z, e).sigmoid()).round().byte().cpu().numpy()  # (B, C, S, S)
         return means[:, 0] if self.channels == 1 else means.transpose(0, 2, 3, 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -449,24 +427,8 @@ class VAE(Generator):
         )
 
 
-def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: float) -> NDArray[np.float32]:
-    """Between two vectors, t in [0, 1], on the arc between their directions, length in proportion (Shoemake 1985)."""
-    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    if min(lengths) < 1e-8:
-        return np.asarray((1 - t) * a + t * b, np.float32)
-    angle = float(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1)))
-    if angle < 1e-4 or angle > np.pi - 1e-4:
-        return np.asarray((1 - t) * a + t * b, np.float32)
-    direction = (np.sin((1 - t) * angle) * a / lengths[0] + np.sin(t * angle) * b / lengths[1]) / np.sin(angle)
-    return np.asarray(((1 - t) * lengths[0] + t * lengths[1]) * direction, np.float32)
-
-
 def _tensors(images: Images, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Intensities (B, C, S, S) in [0, 1] and labels (B,)."""
     pixels = torch.from_numpy(images.pixels).to(device)
     x = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     return x.float() / 255, torch.from_numpy(images.labels).to(device)
-
-
-def _spell(shape: tuple[int, ...]) -> str:
-    return "x".join(str(side) for side in shape)

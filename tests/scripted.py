@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,7 @@ class Script:
         request: str = "",
         again: str = "",
         tool: str = "",
+        pictures: Sequence[Stored] = (),
     ) -> Iterator[Event]:
         """Answer by the script below; `asked_again` notes what was to be answered anew."""
         self.running += 1
@@ -59,7 +60,7 @@ class Script:
             self.asked_again.append((text, again, tool))
             if not tool and past and isinstance(past[-1], Asked) and past[-1].is_open:
                 request = past.pop().request
-        asked = Asked(text, request, tool, is_open=True)
+        asked = Asked(text, request, tool, True, tuple(pictures))
         told: list[Asked | Event] = [asked]
         past.append(asked)
         words = {"no tool": "hello", "morph_images": "turn"}.get(tool, text)
@@ -157,9 +158,9 @@ def serve(script: Script | None, home: Path, llm: Any = None, port: int = 0) -> 
         import ui
 
         if script is not None:
-            from ui import chat
+            from ui import chat, turn
 
-            patch.setattr(chat, "talk", script.talk)
+            patch.setattr(turn, "talk", script.talk)
             patch.setattr(chat, "history", script.history)
         app = ui.launch(port=port, llm=llm or script, wait=False)
         try:

@@ -70,6 +70,20 @@ def test_last_is_also_a_picture_of_an_earlier_turn() -> None:
     assert seen[0] == picture(5)["id"]
 
 
+def test_last_is_a_picture_that_came_with_the_request_until_something_newer_is_made() -> None:
+    def brought(*shades: int) -> list[Any]:
+        pictures = [Store().get(picture(shade)["id"]) for shade in shades]
+        line = says(call("vary_image", 1, count=1, seed=1))
+        return list(talk("vary it", llm=Scripted(lines=[line]), thread="brought", pictures=pictures))
+
+    (made,) = [event for event in brought(30, 60) if isinstance(event, Made)]
+    assert f"Made 1 variation of {picture(30)['id']}" in made.sentence
+    (again,) = [event for event in brought() if isinstance(event, Made)]
+    assert f"Made 1 variation of {made.artifacts[0].id}" in again.sentence
+    asked = [event for event in history("brought") if isinstance(event, Asked)]
+    assert [[one.id for one in event.pictures] for event in asked] == [[picture(30)["id"], picture(60)["id"]], []]
+
+
 def test_without_a_picture_the_person_is_told() -> None:
     reply = run(Scripted(lines=[says(call("vary"))]), tools=[sketch, vary])[-1]
     assert reply.content == "There is no picture in this conversation yet; ask for one first."

@@ -54,10 +54,20 @@ def test_a_morph_needs_a_model_that_knows_both_ends(trained):
         chosen("morph_images", "vae-digits", start="coat", end="7")
 
 
-def test_a_model_without_labels_serves_what_no_labels_name(trained):
-    trained(info("vae-fashion", "generate_image", labels="coat"), info("vae-own", "generate_image"))
-    assert chosen("generate_image", subject="dragon") == "vae-own"
+def test_a_model_without_labels_serves_what_its_data_is_called_and_what_it_is_named_for(trained):
+    trained(info("vae-fashion", "generate_image", labels="coat"), info("vae-pets", "generate_image"))
     assert chosen("generate_image", subject="coats") == "vae-fashion"
+    assert chosen("generate_image", subject="pet") == "vae-pets"
+    with pytest.raises(RequestError, match="subject 'dragon'; they know coat, pets"):
+        chosen("generate_image", subject="dragon")
+    assert chosen("generate_image", "vae-pets", subject="dragon") == "vae-pets"  # which says that it ignores it
+    trained(info("vae-pets", "generate_image"))
+    assert chosen("generate_image", subject="dragon") == "vae-pets"
+
+
+def test_a_picture_goes_to_a_model_of_its_own_data(trained):
+    trained(info("vae-a", "vary_image", data="a"), info("vae-b", "vary_image", data="b"))
+    assert [catalog.choose("vary_image", data=data)[0].name for data in ("a", "b", "c")] == ["vae-a", "vae-b", "vae-a"]
 
 
 def test_what_the_prompt_lists_is_listed_once():

@@ -181,6 +181,15 @@ def test_what_cannot_be_read_is_one_clear_sentence(tmp_path: Path, name, content
         load_all(tmp_path / name if name.endswith("zip") else tmp_path)
 
 
+def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path: Path):
+    folder_of(tmp_path / "pets")
+    (tmp_path / "pets" / "cat" / "torn.jpg").write_bytes(picture(0, suffix="JPEG")[:200])
+    (tmp_path / "pets" / "dog" / "note.png").write_bytes(b"just text")
+    with pytest.warns(UserWarning, match=r"2 of 32 pictures are left out.*cat/torn\.jpg.*dog/note\.png") as told:
+        found = load_all(tmp_path / "pets")
+    assert len(found) == 30 and len(told) == 1
+
+
 def test_an_empty_folder_and_a_missing_one(tmp_path: Path):
     with pytest.raises(DataError, match="has no pictures"):
         load(tmp_path)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generators.core.metrics import Classifier, frechet_distance, judge_of
+from generators.core.metrics import (
+    Classifier,
+    classification_accuracy_score,
+    frechet_distance,
+    judge_of,
+    memorised,
+    nearest,
+    prdc,
+    sliced_wasserstein,
+)
 from generators.data.splits import Images
 
 
@@ -35,6 +44,58 @@ def test_frechet_distance_refuses_what_it_cannot_compare():
         frechet_distance(np.zeros((5, 2)), np.zeros((5, 3)))
     with pytest.raises(ValueError, match="must be"):
         frechet_distance(np.zeros((1, 2)), np.zeros((5, 2)))
+
+
+def test_prdc_of_points_on_a_line():
+    """Real: 0, 1, 2, 3, 10 with k = 1: radii 1, 1, 1, 1, 7; made: 0.5, 0.6 and 100: radii 0.1, 0.1, 99.4."""
+    real, made = (np.asarray(x, np.float32)[:, None] for x in ([0, 1, 2, 3, 10], [0.5, 0.6, 100]))
+    found = prdc(real, made, k=1)
+    assert found["precision"] == pytest.approx(2 / 3)
+    # 0.5 lies in the balls of 0 and 1, 0.6 in those of 0 and 1; neither in that of 10, which reaches to 3
+    assert found["density"] == pytest.approx(4 / 3)
+    assert found["coverage"] == pytest.approx(2 / 5)
+    # the ball about 100 reaches to 0.6: it holds 1, 2, 3 and 10
+    assert found["recall"] == pytest.approx(4 / 5)
+
+
+def test_prdc_of_the_same_and_of_what_is_far():
+    points = np.random.default_rng(0).standard_normal((2500, 4)).astype(np.float32)
+    same = prdc(points, points, k=3)
+    assert same["precision"] == same["recall"] == same["coverage"] == 1
+    far = prdc(points, points + 100, k=3)
+    assert set(far.values()) == {0.0}
+    with pytest.raises(ValueError, match="k = 3 takes more"):
+        prdc(points[:3], points, k=3)
+
+
+def test_memorised_tells_copies_from_new_pictures():
+    random = np.random.default_rng(0)
+    train, held_out, new = (random.integers(0, 256, (n, 6, 6)).astype(np.uint8) for n in (300, 200, 100))
+    assert memorised(train[:100], train, held_out) == 1
+    assert memorised(new, train, held_out) <= 0.05
+    half = np.concatenate([train[:50], new[:50]])
+    assert 0.5 <= memorised(half, train, held_out) <= 0.55
+    assert nearest(train[5:9], train).tolist() == [5, 6, 7, 8]
+
+
+def test_sliced_wasserstein_in_closed_form():
+    """Two sets apart by a constant: every projection is apart by it times the sum of the direction's numbers."""
+    random = np.random.default_rng(0)
+    a = random.integers(0, 200, (50, 4, 4)).astype(np.uint8)
+    assert sliced_wasserstein(a, a[::-1]) == 0  # order does not matter
+    # E[(sum of a unit direction)^2] = 1 in any dimension, so the distance is 51 / 255 on average over directions
+    assert sliced_wasserstein(a, a + 51, directions=4096) == pytest.approx(0.2, rel=0.03)
+    with pytest.raises(ValueError, match="of one shape"):
+        sliced_wasserstein(a, a[:10])
+
+
+def test_a_classifier_of_made_pictures_is_measured_on_real_ones():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 400)
+    pixels = (random.integers(0, 60, (400, 28, 28)) + 120 * labels[:, None, None]).astype(np.uint8)
+    real, turned = (Images(pixels, y, ("dark", "light")) for y in (labels, 1 - labels))
+    assert classification_accuracy_score(real, real) > 0.95
+    assert classification_accuracy_score(turned, real) < 0.05  # what was made under the wrong labels is of no use
 
 
 def test_the_judge_learns_and_is_kept(tmp_path, monkeypatch):

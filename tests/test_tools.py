@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
@@ -10,13 +11,16 @@ from chains import generator_tool, make, tools
 from chains.about import answer
 from chains.prompting import describe_tool
 from chains.schemas import describe
-from chains.tools import check
-from generators.core.artifact import open_artifact, regenerate
+from chains.store import Store
+from chains.tools import check, perform
+from generators.core.artifact import Image, open_artifact, regenerate
 from generators.core.errors import RequestError
+from generators.core.inputs import reading
 
 EXAMPLES = {
     "generate_image": {"subject": "sneaker", "count": 2, "seed": 1},
     "morph_images": {"start": "coat", "end": "bag", "frames": 3, "seed": 1},
+    "vary_image": {"count": 2, "seed": 1},  # and an image, see `_example`
     "write_text": {"prompt": "In the beginning", "words": 12, "seed": 1},
     "invent_names": {"count": 3, "starts_with": "Ma", "seed": 1},
     "about": {"topic": "what can you do"},
@@ -32,6 +36,12 @@ def test_every_tool_is_exercised_here():
     assert set(tools()) == set(EXAMPLES)
 
 
+def _example(name: str) -> dict:
+    if name != "vary_image":
+        return EXAMPLES[name]
+    return EXAMPLES[name] | {"image": Store().put(Image(np.full((28, 28), 90, np.uint8), None)).id}
+
+
 def _suite(name: str, base: type) -> type:
     class Suite(base):
         @property
@@ -40,7 +50,7 @@ def _suite(name: str, base: type) -> type:
 
         @property
         def tool_invoke_params_example(self):
-            return EXAMPLES[name]
+            return _example(name)
 
     Suite.__name__ = Suite.__qualname__ = f"Test_{name}_{base.__name__}"
     return Suite
@@ -63,11 +73,27 @@ def test_a_tool_call_carries_references_not_bytes():
 
 
 def test_make_gives_artifacts_that_can_be_made_again(tmp_path):
-    for name in ("generate_image", "morph_images", "write_text", "invent_names"):
-        for i, artifact in enumerate(make(name, **EXAMPLES[name])):
+    for name in ("generate_image", "morph_images", "vary_image", "write_text", "invent_names"):
+        for i, artifact in enumerate(make(name, **_example(name))):
             path = artifact.write(tmp_path / f"{name}{i}{artifact.suffix}")
-            _, differences = regenerate(path)
+            with reading(lambda identifier: Store().get(identifier).open()):
+                _, differences = regenerate(path)
             assert differences == []
+
+
+def test_a_picture_is_varied_by_a_model_of_its_own_data():
+    (shoe,) = (Store().put(item) for item in make("generate_image", subject="sneaker", model="vae", seed=2))
+    call = {"image": shoe.id, "count": 3, "strength": 0.3, "seed": 4}
+    message = tools()["vary_image"].invoke({"name": "vary_image", "args": call, "id": "1", "type": "tool_call"})
+    assert f"Made 3 variations of {shoe.id} with vae-fashion, seed 4" in message.content
+    assert len(message.artifact) == 3
+    photo = np.full((40, 60, 3), 255, np.uint8)  # of another size, in colour, on white paper
+    photo[10:30, 15:45] = (120, 20, 20)
+    kept = Store().put(Image(photo, None))
+    outcome = perform("vary_image", check("vary_image", {"image": kept.id, "count": 2, "seed": 1}))
+    assert len(outcome.artifacts) == 2 and "negative" in outcome.notices[0]
+    with pytest.raises(RequestError, match="'last' is not a picture's id"):
+        make("vary_image")
 
 
 def test_a_morph_from_a_stored_picture_can_be_made_again(tmp_path, capsys, monkeypatch):
@@ -80,7 +106,7 @@ def test_a_morph_from_a_stored_picture_can_be_made_again(tmp_path, capsys, monke
     call = {"start": coat.id[:9], "end": "bag", "frames": 3, "seed": 1}
     message = tools()["morph_images"].invoke({"name": "morph_images", "args": call, "id": "1", "type": "tool_call"})
     assert f"Morphed {coat.id} into bag" in message.content
-    assert f"The picture {coat.id} was taken for bag, the other end." in message.content
+    assert "taken for" not in message.content  # its file says what it was drawn for
     last = message.artifact[-1]["path"]
     assert open_artifact(last).provenance.args["start"] == coat.id
     assert commands.regenerate(last) == 0

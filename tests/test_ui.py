@@ -95,9 +95,9 @@ def desk(script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any
     import ui
 
     ui._prepare()
-    from ui import chat
+    from ui import chat, turn
 
-    monkeypatch.setattr(chat, "talk", script.talk)
+    monkeypatch.setattr(turn, "talk", script.talk)
     monkeypatch.setattr(chat, "history", script.history)
     return chat.Desk(None, serve=str)
 
@@ -296,7 +296,7 @@ def asked_last(script: Script, conversation: str) -> Asked:
 
 def test_a_question_is_answered_with_one_click(desk: Any, script: Script) -> None:
     shown: list[Any] = []
-    list(desk.send("a coat?", shown, "k" * 32, Typed))
+    list(desk.send("a coat?", shown, "k" * 32, [], Typed))
     assert QUESTION in shown[1]["content"] and shown[1]["content"].count("<button") == 2
     request = asked_last(script, "k" * 32).request
     assert request and f'value="{request} no tool"' in shown[1]["content"]
@@ -310,7 +310,7 @@ def test_a_question_is_answered_with_one_click(desk: Any, script: Script) -> Non
 
 def test_the_runner_up_is_one_click_and_adds_a_turn(desk: Any, script: Script) -> None:
     shown: list[Any] = []
-    list(desk.send("draw two sneakers", shown, "l" * 32, Typed))
+    list(desk.send("draw two sneakers", shown, "l" * 32, [], Typed))
     request = asked_last(script, "l" * 32).request
     steps = list(desk.act(shown, "l" * 32, Clicked(request, "morph_images")))
     assert [message["role"] for message in shown] == ["user", "assistant"] * 2
@@ -322,7 +322,7 @@ def test_the_runner_up_is_one_click_and_adds_a_turn(desk: Any, script: Script) -
 
 def test_what_was_stopped_runs_again_in_its_place(desk: Any, script: Script) -> None:
     shown: list[Any] = []
-    for _ in desk.send("slow one", shown, "m" * 32, Typed):
+    for _ in desk.send("slow one", shown, "m" * 32, [], Typed):
         if "<progress" in shown[-1]["content"]:
             desk.stop("m" * 32)
     assert "Stopped." in shown[1]["content"] and "Run again" in shown[1]["content"]
@@ -352,9 +352,9 @@ def test_the_api_runs_the_last_request_again(client: Any, script: Script) -> Non
 
 def test_two_requests_of_one_page_keep_both_answers(desk: Any) -> None:
     shown: list[Any] = []
-    first = desk.send("draw two sneakers", shown, "i" * 32, Typed)
+    first = desk.send("draw two sneakers", shown, "i" * 32, [], Typed)
     next(first)
-    for _ in desk.send("invent five names", shown, "i" * 32, Typed):
+    for _ in desk.send("invent five names", shown, "i" * 32, [], Typed):
         pass
     for _ in first:
         pass
@@ -365,7 +365,7 @@ def test_two_requests_of_one_page_keep_both_answers(desk: Any) -> None:
 def test_a_page_that_outlived_the_app_keeps_its_conversation(desk: Any) -> None:
     list(desk.answer("draw two sneakers", "j" * 32))
     shown: list[Any] = []
-    list(desk.send("hello", shown, "j" * 32, Typed))
+    list(desk.send("hello", shown, "j" * 32, [], Typed))
     assert len(shown) == 4 and shown[1]["content"].count("<img") == 2
 
 
@@ -385,3 +385,31 @@ def test_a_loading_llm_is_waited_for_and_said(desk: Any, script: Script) -> None
         pass
     slow.ready.set()
     assert "draw" in list(answers)[-1].text()
+
+
+def test_pictures_wait_in_the_tray_for_the_next_request(desk: Any, script: Script, tmp_path: Path, monkeypatch) -> None:
+    from PIL import Image as Pillow
+
+    from ui import tray as module
+    from ui.tray import MOST, Tray
+
+    warned: list[str] = []
+    monkeypatch.setattr(module.gr, "Warning", warned.append)
+    photo, junk = tmp_path / "photo.jpg", tmp_path / "<b>junk.png"
+    Pillow.new("RGB", (40, 30), (200, 30, 30)).save(photo)
+    junk.write_bytes(b"not a picture")
+    pending: list[Any] = []
+    tray = Tray(str)
+    assert tray.show(pending) == "" and tray.add(None, pending) == ""
+    shown = tray.add([str(junk), str(photo)], pending)
+    assert shown.count("<img") == 1 and len(pending) == 1
+    assert len(warned) == 1 and "The file" in warned[0] and "<b>" not in warned[0]
+    tray.add([str(photo)] * MOST, pending)
+    assert len(pending) == MOST and f"up to {MOST} pictures" in warned[-1]
+
+    said: list[Any] = []
+    list(desk.send("hello", said, "p" * 32, pending, Typed))
+    assert pending == [] and said[0]["content"].count("aw-thumb") == MOST + 1
+    assert len(script.past["p" * 32][0].pictures) == MOST
+    tray.add([str(photo)], pending)
+    assert tray.empty(pending) == "" and pending == []

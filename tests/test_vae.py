@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from generators.core.artifact import Image
+from generators.core.artifact import Image, Provenance
 from generators.core.errors import Cancelled, CheckpointError, RequestError
 from generators.core.generator import Cancel, Partial, Request
 from generators.core.inputs import reading
 from generators.core.mixture import draw_mixture, fit_mixture
+from generators.core.pictures import lerp, slerp
 from generators.core.training import Run
 from generators.data.splits import Images, Splits
-from generators.vae import VAE, Config, neg_elbo, slerp
+from generators.vae import VAE, Config, importance_weighted_nll, neg_elbo
 
 NAMES = ("dark", "light-one")
 SMALL = Config(latent=3, width=4, hidden=16, label_width=4, batch=16, learning_rate=6e-3, components=2)
@@ -66,24 +67,60 @@ def test_elbo_equals_a_numerical_integral_in_one_dimension():
     assert float(terms[1][0]) == pytest.approx(float(divergence), abs=1e-4)  # the KL term alone, in closed form
 
 
-def test_elbo_bounds_the_likelihood_from_below(model: VAE):
-    """-log p(x), by importance sampling with many draws, is at most the negative ELBO (Burda et al. 2016)."""
+def test_the_importance_weighted_estimate_agrees_with_the_closed_form():
+    """x = a z + s e with z and e normal: log p(x) = log N(x; 0, a^2 + s^2); q is not the exact posterior."""
+    a, s, x = 1.3, 0.7, torch.tensor([[0.4], [-2.0]])
+    exact = 0.5 * (x[:, 0] ** 2 / (a**2 + s**2) + math.log(2 * math.pi * (a**2 + s**2)))
+
+    def log_likelihood(z: torch.Tensor) -> torch.Tensor:
+        return (-0.5 * ((x - a * z) / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi))[..., 0]
+
+    mean, log_variance = 0.5 * x, torch.full((2, 1), -0.5)
+    found = {
+        k: importance_weighted_nll(log_likelihood, mean, log_variance, k, torch.Generator().manual_seed(0))
+        for k in (1, 200_000)
+    }
+    assert torch.allclose(found[200_000].float(), exact, atol=0.01)
+    assert (found[1].float() - exact).abs().max() > 0.05  # the number of samples counts
+
+
+def test_the_likelihood_is_above_the_elbo(model: VAE):
     split = pictures(8, 5)
-    x = torch.from_numpy(split.pixels)[:, None].float() / 255
-    label = torch.from_numpy(split.labels)
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        terms = [sum(model.net(x, label, torch.randn(8, 3, generator=random))) for _ in range(200)]
-        e = model.net.embed(label)
-        mean, log_variance = model.net.encode(x, e)
-        logs = []
-        for _ in range(200):
-            noise = torch.randn(8, 3, generator=random)
-            z = mean + (0.5 * log_variance).exp() * noise
-            likelihood = -neg_elbo(x, model.net.decode(z, e), mean, log_variance)[0]
-            logs.append(likelihood + (-0.5 * z.square() + 0.5 * noise.square() + 0.5 * log_variance).sum(1))
-        nll = math.log(200) - torch.stack(logs).logsumexp(0)
-    assert (nll <= torch.stack(terms).mean(0) + 0.05).all()
+    elbo = np.mean([model.score(split)["neg_elbo_nats"]])
+    one, many, again = (model.nll(split, samples, seed=3) for samples in (1, 300, 300))
+    assert many == again and many["n"] == 8
+    assert many["nll_nats"] < one["nll_nats"] and many["nll_nats"] < elbo + 0.05
+    with pytest.raises(ValueError, match="0 samples"):
+        model.nll(split, 0)
+
+
+def test_beta_and_free_bits_trade_the_kl_term():
+    held_out, kl = pictures(60, 7), {}
+    for name, more in (("plain", {}), ("beta", {"beta": 8.0}), ("free", {"free_bits": 3.0})):
+        config = Config(**{**asdict(SMALL), **more})
+        kl[name] = VAE.fit(splits(), config, Run(steps=150)).score(held_out)["kl_nats"]
+    assert kl["beta"] < kl["plain"] < kl["free"]
+
+
+def test_denoising_brings_pictures_nearer(model: VAE):
+    split = pictures(12, 6)
+    noise = np.random.default_rng(0).normal(0, 60, split.pixels.shape)
+    noisy = Images((split.pixels + noise).clip(0, 255).astype(np.uint8), split.labels, split.names)
+    clean = model.denoise(noisy)
+
+    def far(pixels: np.ndarray) -> float:
+        return float(np.abs(pixels.astype(int) - split.pixels).mean())
+
+    assert far(clean) < far(model.reconstruct(noisy)) < far(noisy.pixels)
+
+
+def test_the_latent_map_is_the_plane_of_most_variance(model: VAE):
+    split = pictures(40, 8)
+    places, means = model.latent_map(split), model.encode(split)
+    assert places.shape == (40, 2) and np.allclose(places.mean(0), 0, atol=1e-3)
+    assert places[:, 0].var() >= places[:, 1].var()
+    assert places.var(0).sum() <= means.var(0).sum() + 1e-3  # a projection; of three numbers, two hold most
+    assert places.var(0).sum() > 0.6 * means.var(0).sum()
 
 
 def test_training_helps_and_the_score_is_exact(model: VAE):
@@ -191,7 +228,7 @@ def test_a_morph_between_pictures(model: VAE, shelf):
     ]
     split = Images(np.stack([shelf[DARK], shelf[LIGHT]]), np.asarray([0, 1]), NAMES)
     for frame, expected in zip((first, last), model.reconstruct(split), strict=True):
-        assert np.abs(frame.astype(int) - expected).max() <= 1
+        assert np.array_equal(frame, expected)
     assert not np.array_equal(middle, first)
 
 
@@ -202,9 +239,45 @@ def test_a_picture_is_taken_for_what_the_other_end_is(model: VAE, shelf):
     assert np.abs(frames[1].astype(int) - shelf[LIGHT]).mean() < 40
 
 
-def test_a_morph_from_a_picture_that_does_not_fit(model: VAE, shelf):
-    with pytest.raises(RequestError, match="is 28x28 in colour; vae-test takes 28x28 in grey"):
-        made(model, "morph_images", start=COLOUR, end="dark")
+def test_any_picture_is_brought_to_the_models_form(model: VAE, shelf):
+    light, colour = (made(model, "morph_images", start=end, end="dark", frames=2)[-2] for end in (LIGHT, COLOUR))
+    assert np.array_equal(light, colour)
+
+
+def test_variations_range_from_the_picture_to_any_of_its_class(model: VAE, shelf):
+    near, mid, far = (
+        made(model, "vary_image", image=DARK, count=6, strength=strength)[1:] for strength in (0.0, 0.3, 1.0)
+    )
+    split = Images(shelf[DARK][None], np.asarray([0]), NAMES)
+    assert all(np.array_equal(picture, model.reconstruct(split)[0]) for picture in near)
+    fresh = made(model, subject="dark", count=6)
+    assert all(np.array_equal(a, b) for a, b in zip(far, fresh, strict=True))
+
+    def spread(pictures: list[np.ndarray]) -> float:
+        return float(np.stack(pictures).astype(float).std(0).mean())
+
+    assert 0 < spread(mid) < spread(far)
+
+
+def test_a_variation_keeps_what_a_picture_was_drawn_for(model: VAE):
+    picture = made(model, subject="light one")[0]
+    how = Provenance("vae-test", "", "generate_image", {"subject": "light-one"}, 0, 0)
+    with reading(lambda identifier: Image(picture, how)):
+        varied = made(model, "vary_image", image=LIGHT, count=2)
+    assert len(varied) == 2  # nothing was to be guessed, so nothing is told
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"image": "last"}, "'last' is not a picture's id"),
+        ({"image": DARK, "strength": 1.5}, "strength is 1.5"),
+        ({"image": DARK, "count": 0}, "count is 0"),
+    ],
+)
+def test_wrong_variations(model: VAE, shelf, args, words):
+    with pytest.raises(RequestError, match=words):
+        made(model, "vary_image", **args)
 
 
 def test_a_picture_without_a_store_is_a_clear_error(model: VAE):
@@ -231,14 +304,16 @@ def test_unlabelled_colour_pictures_of_64_pixels():
 
 
 def test_data_that_does_not_fit(model: VAE):
-    with pytest.raises(ValueError, match="20x20; a VAE takes squares of 28, 32 or 64"):
+    with pytest.raises(ValueError, match="20x20; a vae takes squares of 28, 32 or 64"):
         VAE.fit(splits(size=20), SMALL, Run(steps=1))
     assert model.score(pictures(3, 0, size=32))["n"] == 3  # scaled to the model's size
     with pytest.raises(ValueError, match="classes are cat; vae-test knows dark, light-one"):
         model.score(Images(pictures(3, 0).pixels, np.zeros(3, np.int64), ("cat",)))
 
 
-@pytest.mark.parametrize("wrong", [{"latent": 0}, {"size": 30}, {"learning_rate": 0}, {"batch": 0}, {"components": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"latent": 0}, {"size": 30}, {"learning_rate": 0}, {"batch": 0}, {"beta": 0}, {"free_bits": 11}]
+)
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Config(**{**asdict(SMALL), **wrong})
@@ -246,9 +321,11 @@ def test_options_out_of_range_are_refused(wrong):
 
 def test_slerp_keeps_to_the_arc():
     a, b = np.asarray([2.0, 0.0], np.float32), np.asarray([0.0, 4.0], np.float32)
-    assert np.allclose(slerp(a, b, 0), a, atol=1e-6) and np.allclose(slerp(a, b, 1), b, atol=1e-6)
+    for path in (slerp, lerp):
+        assert np.array_equal(path(a, b, 0.0), a) and np.array_equal(path(a, b, 1.0), b)
     assert np.allclose(slerp(a, b, 0.5), 3 / math.sqrt(2), atol=1e-5)
     assert np.allclose(slerp(a, -a, 0.25), a / 2)
+    assert np.allclose(lerp(a, b, 0.25), [1.5, 1.0])
 
 
 def test_the_mixture_finds_two_clusters_and_keeps_their_moments():

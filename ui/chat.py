@@ -7,24 +7,23 @@ cancel switch. One LLM serves everybody, so requests stand in line and say so.
 from __future__ import annotations
 
 import logging
-import queue
 import re
 import secrets
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
-from chains.agent import history, talk
+from chains.agent import history
 from chains.events import Asked, Event, Failed, Question
-from generators.core.errors import Cancelled
+from chains.store import Stored
 from generators.core.generator import Cancel
 from ui import render
 from ui.line import WAKE, Line
+from ui.tray import Tray, taken
+from ui.turn import Turn
 
 log = logging.getLogger(__name__)
 
@@ -36,79 +35,7 @@ EXAMPLES = (
     "what can you do?",
 )
 LONGEST = 2000  # characters of one request
-FRAME = 0.12  # seconds between two drawings of a growing answer; a page drawn for every event falls behind
-SIGN_OF_LIFE = 1.0  # seconds after which the clock of a silent request is shown anew
 CONVERSATION = re.compile(r"[A-Za-z0-9_-]{22,64}")
-
-
-class Turn:
-    """One request being answered by the agent in its own thread; `show()` follows it."""
-
-    def __init__(
-        self, text: str, conversation: str, desk: Desk, again: str = "", tool: str = "", request: str = ""
-    ) -> None:
-        self.cancel = Cancel()
-        self._text, self._conversation, self._desk = text, conversation, desk
-        self._again, self._tool, self._id = again, tool, request or str(uuid.uuid4())
-        self._events: queue.SimpleQueue[Event | render.Waiting | None] = queue.SimpleQueue()
-
-    def show(self) -> Iterator[render.Answer]:
-        """The answer so far, each time that it changed. Ends at once when `cancel` is set."""
-        answer = render.Answer(self._desk.serve, self._id)
-        threading.Thread(target=self._work, name="artwright-turn", daemon=True).start()
-        yield answer
-        shown = time.monotonic()
-        try:
-            open_ = True
-            while open_ and not self.cancel.is_set():
-                try:
-                    open_ = self._take(answer, self._events.get(timeout=WAKE))
-                except queue.Empty:
-                    if time.monotonic() - shown < SIGN_OF_LIFE:
-                        continue
-                while open_ and not self.cancel.is_set() and (rest := shown + FRAME - time.monotonic()) > 0:
-                    with suppress(queue.Empty):
-                        open_ = self._take(answer, self._events.get(timeout=rest))
-                while open_ and not self._events.empty():
-                    open_ = self._take(answer, self._events.get())
-                if open_:
-                    yield answer
-                    shown = time.monotonic()
-            answer.finish(stopped=self.cancel.is_set())
-            yield answer
-        finally:
-            self.cancel.set()  # a person who left the page needs no answer any more
-
-    def _take(self, answer: render.Answer, event: Event | render.Waiting | None) -> bool:
-        if event is None:
-            return False
-        answer.add(event)
-        return True
-
-    def _work(self) -> None:
-        try:
-            with self._desk.line.turn(self.cancel, lambda n: self._events.put(render.Waiting(n))):
-                self._desk.loaded(self.cancel, lambda: self._events.put(render.Waiting(0, loading=True)))
-                self._events.put(render.Waiting(0))
-                for event in talk(
-                    self._text,
-                    llm=self._desk.llm,
-                    thread=self._conversation,
-                    cancel=self.cancel,
-                    request=self._id,
-                    again=self._again,
-                    tool=self._tool,
-                ):
-                    self._events.put(event)
-        except Cancelled:
-            pass
-        except ValueError as error:
-            self._events.put(Failed(str(error)))
-        except Exception:
-            log.exception("a turn of the chat failed")
-            self._events.put(Failed("Something went wrong inside the app; the terminal it was started from says what."))
-        finally:
-            self._events.put(None)
 
 
 class Desk:
@@ -138,7 +65,13 @@ class Desk:
             cancel.check()
 
     def answer(
-        self, text: str, conversation: str, again: str = "", tool: str = "", request: str = ""
+        self,
+        text: str,
+        conversation: str,
+        again: str = "",
+        tool: str = "",
+        request: str = "",
+        pictures: Sequence[Stored] = (),
     ) -> Iterator[render.Answer]:
         """Answer `text`, or an earlier request `again`, perhaps with a `tool` of the person's choice.
 
@@ -153,7 +86,7 @@ class Desk:
             answer.finish()
             yield answer
             return
-        turn = Turn(text, conversation, self, again, tool, request)
+        turn = Turn(text, conversation, self, again, tool, request, pictures)
         with self._lock:
             self._turns.setdefault(conversation, set()).add(turn)
         try:
@@ -170,21 +103,27 @@ class Desk:
             for turn in self._turns.get(conversation, ()):
                 turn.cancel.set()
 
-    def send(self, text: str, messages: list[Any], conversation: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        """The page's main event: messages, the input box and the conversation's id, as the answer grows.
+    def send(
+        self, text: str, messages: list[Any], conversation: str, pending: list[Any], event: gr.EventData
+    ) -> Iterator[tuple[Any, ...]]:
+        """The page's main event: messages, the input box, the conversation's id and the tray, as the answer grows.
 
         `messages` is the page's one list of what is shown, and is extended in place: another request of the same page
-        may be growing its own answer in it.
+        may be growing its own answer in it. The pictures in `pending`, the page's tray, go with the request.
         """
         if isinstance(event.target, gr.Button):  # an example's label is its request
             text = event.target.value
         conversation = known(conversation)
         if not text.strip():
-            yield gr.skip(), gr.skip(), gr.skip()
+            yield (gr.skip(),) * 4
             return
         self._recall(messages, conversation)
-        messages.append({"role": "user", "content": render.said(text)})
-        yield from self._grow(text, messages, conversation)
+        pictures = taken(pending)
+        messages.append({"role": "user", "content": render.said(text, "", pictures, self.serve)})
+        tray: Any = ""
+        for shown in self._grow(text, messages, conversation, pictures=pictures):
+            yield *shown, tray
+            tray = gr.skip()
 
     def act(self, messages: list[Any], conversation: str, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
         """A click on a button within an answer: one of a question's options, `use X instead`, or `Run again`."""
@@ -207,15 +146,22 @@ class Desk:
         if in_place and messages and messages[-1]["role"] == "assistant":
             del messages[-1]  # the unfinished answer
         if not in_place:
-            messages.append({"role": "user", "content": render.said(asked.text, tool)})
+            messages.append({"role": "user", "content": render.said(asked.text, tool, asked.pictures, self.serve)})
         yield from self._grow(asked.text, messages, conversation, wanted, tool, wanted if in_place else "")
 
     def _grow(
-        self, text: str, messages: list[Any], conversation: str, again: str = "", tool: str = "", request: str = ""
+        self,
+        text: str,
+        messages: list[Any],
+        conversation: str,
+        again: str = "",
+        tool: str = "",
+        request: str = "",
+        pictures: Sequence[Stored] = (),
     ) -> Iterator[tuple[Any, ...]]:
         mine = {"role": "assistant", "content": ""}
         messages.append(mine)
-        for i, answer in enumerate(self.answer(text, conversation, again, tool, request)):
+        for i, answer in enumerate(self.answer(text, conversation, again, tool, request, pictures)):
             if not any(entry is mine for entry in messages):
                 yield gr.skip(), gr.skip(), gr.skip()  # what Gradio sends again when the event ends
                 return  # the person began a new chat
@@ -327,9 +273,21 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
     # Buttons within an answer are HTML; chat.js hands their clicks to this.
     acts = gr.HTML("", js_on_load="window.artwrightAct = (act) => trigger('click', act)", elem_id="aw-acts")
     desk = Desk(llm, serve=lambda path: str(chatbot.move_resource_to_block_cache(path)))
+    pending = gr.State([])
+    tray = Tray(desk.serve)
+    shown = gr.HTML("", elem_id="aw-tray")
     with gr.Row(elem_id="aw-tools"):
         with gr.Row(elem_id="aw-chips"):
             chips = [gr.Button(text, size="sm", variant="secondary", min_width=0) for text in EXAMPLES]
+        add = gr.UploadButton(
+            "Add picture",
+            file_count="multiple",
+            file_types=["image"],
+            size="sm",
+            variant="secondary",
+            min_width=0,
+            elem_id="aw-add",
+        )
         fresh = gr.Button("New chat", size="sm", variant="secondary", min_width=0, elem_id="aw-new")
     box = gr.Textbox(
         label="Your request",
@@ -348,8 +306,8 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
     sending = gr.on(
         [box.submit, *(chip.click for chip in chips)],
         desk.send,
-        [box, messages, conversation],
-        [chatbot, box, conversation],
+        [box, messages, conversation, pending],
+        [chatbot, box, conversation, shown],
         concurrency_limit=32,  # they wait in our own line, which tells them so
         **quietly,
     )
@@ -361,6 +319,8 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         trigger_mode="multiple",  # or Gradio drops a click while an earlier one is being answered
         **quietly,
     )
+    add.upload(tray.add, [add, pending], [shown], queue=False, **quietly)
+    fresh.click(tray.empty, [pending], [shown], queue=False, **quietly)
     box.stop(desk.stop, [conversation], queue=False, **quietly)
     fresh.click(
         desk.renew,

@@ -172,10 +172,22 @@ class Answer:
         return _progress(step.progress, time.monotonic() - step.began)
 
 
-def said(text: str, tool: str = "") -> str:
-    """What the person wrote, as they wrote it, and the tool that they chose for it with a click."""
+def said(text: str, tool: str = "", pictures: Sequence[Stored] = (), serve: Serve = str) -> str:
+    """What the person wrote, as they wrote it, with the tool that they chose for it and the pictures they brought."""
     chosen = f'<span class="aw-chosen">{escape(_plainly(tool))} instead</span>' if tool else ""
-    return f'<div class="aw-mine">{_lines(text.strip())}{chosen}</div>'
+    return f'<div class="aw-mine">{thumbnails(pictures, serve)}{_lines(text.strip())}{chosen}</div>'
+
+
+def thumbnails(pictures: Sequence[Stored], serve: Serve) -> str:
+    """Pictures that the person brought along, small; "" for none."""
+    shown = []
+    for stored in pictures:
+        try:
+            address = "gradio_api/file=" + quote(serve(stored.path))
+            shown.append(f'<img class="aw-thumb" src="{address}" alt="Your picture {stored.id}">')
+        except OSError:
+            shown.append(f'<span class="aw-thumb">{stored.id}</span>')
+    return f'<span class="aw-thumbs">{"".join(shown)}</span>' if shown else ""
 
 
 def past(events: Sequence[Asked | Event], serve: Serve) -> list[dict[str, str]]:
@@ -188,7 +200,7 @@ def past(events: Sequence[Asked | Event], serve: Serve) -> list[dict[str, str]]:
             turns[-1][1].append(event)
     shown: list[dict[str, str]] = []
     for asked, happened in turns:
-        shown.append({"role": "user", "content": said(asked.text, asked.tool)})
+        shown.append({"role": "user", "content": said(asked.text, asked.tool, asked.pictures, serve)})
         if happened or asked.is_open:
             answer = Answer(serve, asked.request)
             for event in happened:

@@ -13,7 +13,7 @@ from chains.tuning.grammar import synonyms, words
 from chains.tuning.invented import invented_tools
 
 PLAIN = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}  # a list as it stands
-SERVED = ("generate_image", "morph_images", "write_text", "invent_names", "about")
+SERVED = ("generate_image", "morph_images", "vary_image", "write_text", "invent_names", "about")
 NAME_KINDS = (
     ["surname", "female", "male"],
     ["surname", "female first", "male first"],

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from generators.core.checkpoint import checked, versions
 from generators.core.errors import RequestError
+from generators.data.images import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode
+from generators.data.splits import DataError
 
 if TYPE_CHECKING:
     from generators.core.generator import Generator, Request
 
 PNG_KEY = "artwright"
-MAX_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def artifact_of(model: Generator, content: Any, request: Request, seed: int, ind
 def open_artifact(path: str | Path) -> Artifact:
     """Read an artifact's file with its provenance (None where the file carries none).
 
-    Raises `RequestError` for a file that is missing, of no known kind, damaged, or larger than 64 megapixels.
+    A picture from elsewhere is decoded by `generators.data.images.decode`, in bounds. Raises `RequestError` for a file
+    that is missing, of no known kind, damaged or too large.
     """
     from PIL import Image as Pillow
 
@@ -192,17 +194,21 @@ def open_artifact(path: str | Path) -> Artifact:
             notes = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
             text = path.read_bytes().decode("utf-8").removesuffix("\n")  # a carriage return stays one
             return Text(text, Provenance.from_json(notes) if notes else None)
-        with Pillow.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise RequestError(f"{path} has more than {MAX_PIXELS:,} pixels; give a smaller picture.")
-            notes = str(getattr(picture, "text", {}).get(PNG_KEY, ""))
-            grey = picture.mode in ("1", "L", "LA", "I;16")
-            pixels = np.array(picture.convert("L" if grey else "RGB"))
-        return Image(pixels, Provenance.from_json(notes) if notes else None)
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RequestError(f"{path} is larger than {MAX_FILE_BYTES // 10**6} MB; give a smaller picture.")
+        data = path.read_bytes()
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as picture:
+            many = picture.width * picture.height > MAX_PIXELS or getattr(picture, "is_animated", False)
+            notes = "" if many else str(getattr(picture, "text", {}).get(PNG_KEY, ""))  # which decodes all of it
+            if not notes or picture.mode not in ("L", "RGB"):
+                return Image(np.array(decode(data, str(path))), None)
+            return Image(np.array(picture), Provenance.from_json(notes))
     except FileNotFoundError:
         raise RequestError(f"There is no file {path}.") from None
     except RequestError:
         raise
+    except DataError as error:
+        raise RequestError(str(error)) from error
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise RequestError(f"{path} cannot be read as a picture (PNG) or a text (.txt): {error}.") from error
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+SHOWN = ("samples.png", "curves.svg")  # what a card may show
 Record = TypeVar("Record")
 
 
@@ -57,8 +59,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], card: str) -> str:
+def write(
+    folder: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    card: str,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
     """Write a model folder, replacing an older one; returns the sha256 of its weights.
+
+    `files`: what the card shows, by name, each one of `SHOWN`.
 
     Raises OSError where the disk is full or cannot be written; the folder is then as it was.
     """
@@ -74,6 +84,8 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, NDArray
         record = {"format": FORMAT, **config, "weights_sha256": digest}
         (staging / CONFIG).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (staging / CARD).write_text(card, encoding="utf-8")
+        for name, content in files.items():
+            (staging / name).write_bytes(content)
         os.chmod(staging, 0o755)
         _swap(staging, folder)
     finally:

@@ -34,11 +34,14 @@ contract tests) follows from it:
 
 from __future__ import annotations
 
+import io
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -50,7 +53,7 @@ from generators.data.splits import Images, Source, Splits, Texts
 
 if TYPE_CHECKING:
     from generators.core.artifact import Artifact
-    from generators.core.training import Run
+    from generators.core.training import Run, Trained
 
 Medium = Literal["text", "code", "image", "music", "sound", "video"]
 
@@ -131,6 +134,7 @@ class ModelInfo:
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seed: int = 0
+    training: dict[str, Any] = field(default_factory=dict)  # command, steps, seconds, threads: how to make it again
 
     @classmethod
     def of(cls, generator: type[Generator], splits: Splits[Any], config: Any, seed: int = 0) -> ModelInfo:
@@ -169,6 +173,7 @@ class Generator(ABC):
 
     info: ModelInfo
     weights_sha256: str = ""  # of model.safetensors, known once the model was saved or loaded
+    trained: Trained | None = None  # how the run that made it went; not stored
 
     @classmethod
     @abstractmethod
@@ -205,6 +210,36 @@ class Generator(ABC):
         """
         raise RequestError(f"{self.info.name or self.family} has no raw samples to give.")
 
+    def note_training(self, command: str) -> None:
+        """Put into the model's information which command made it, and what that took."""
+        import torch
+
+        how = self.trained
+        self.info.training = {"command": command}
+        if how is not None:
+            self.info.training |= {
+                "steps": how.steps,
+                "seconds": round(how.seconds),
+                "threads": torch.get_num_threads(),
+            }
+
+    def card_files(self) -> dict[str, bytes]:
+        """Files that the model card shows, by name: samples and curves, where there are such."""
+        from generators.core.sheets import contact_sheet, curves
+
+        files: dict[str, bytes] = {}
+        if self.medium == "image":
+            classes = len(self.info.labels) if 1 < len(self.info.labels) <= 12 else 10
+            with suppress(RequestError):  # not every family has raw samples
+                made = self.sample(8 * classes, seed=1)["images"]
+                buffer = io.BytesIO()
+                contact_sheet(made, columns=classes, scale=2 if made.shape[1] <= 32 else 1).save(buffer, "PNG")
+                files["samples.png"] = buffer.getvalue()
+        drawn = curves(self.trained.history) if self.trained is not None else ""
+        if drawn:
+            files["curves.svg"] = drawn.encode()
+        return files
+
     def card_notes(self) -> str:
         """A paragraph for the model card on what is particular to this family (Markdown)."""
         return ""
@@ -228,14 +263,16 @@ class Generator(ABC):
                 index += 1
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the model to `folder` (all of it or nothing): config.json, model.safetensors, README.md.
+        """Write the model to `folder` (all of it or nothing): config.json, model.safetensors, the card.
 
         Returns the folder.
         """
         folder = Path(folder)
         self.info.name = self.info.name or folder.name
         self.info.tasks = sorted(self.tasks)
-        self.weights_sha256 = checkpoint.write(folder, asdict(self.info), self.state(), card(self))
+        kept = {name: (folder / name).read_bytes() for name in checkpoint.SHOWN if (folder / name).is_file()}
+        files = {**(kept if self.trained is None else {}), **self.card_files()}  # measured again: its curves stay
+        self.weights_sha256 = checkpoint.write(folder, asdict(self.info), self.state(), card(self, files), files)
         return folder
 
     @classmethod
@@ -283,8 +320,11 @@ def torch_rng(seed: int, index: int = 0) -> Any:
     return torch.Generator().manual_seed(mixed)
 
 
-def card(model: Generator) -> str:
-    """The model card (Markdown) of a trained model, from its information alone: no figure that was not measured."""
+def card(model: Generator, files: Mapping[str, bytes] = MappingProxyType({})) -> str:
+    """The model card (Markdown) of a trained model, from its information alone: no figure that was not measured.
+
+    `files`: the pictures that lie beside it, see `Generator.card_files`.
+    """
     info = model.info
     rows = "\n".join(f"| {s.metric} | {s.value:.4g} | {s.data} | {s.n:,} |" for s in info.scores)
     scores = f"| metric | value | data | n |\n|---|---|---|---|\n{rows}" if rows else "Not measured yet."
@@ -298,9 +338,20 @@ def card(model: Generator) -> str:
         + (f", sha256 `{info.data_sha256[:16]}`" if info.data_sha256 else "")
         + (f".\n\nLabels: {', '.join(info.labels)}." if info.labels else "."),
         f"## Held-out figures\n\n{scores}",
+        "## Samples\n\nNot chosen: the first of seed 1.\n\n![samples](samples.png)" if "samples.png" in files else "",
+        f"## Training\n\n{_training(info)}" if info.training else "",
+        "![curves of the training](curves.svg)" if "curves.svg" in files else "",
         f"## Options\n\nseed {info.seed}\n\n{options}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _training(info: ModelInfo) -> str:
+    how = dict(info.training)
+    lines = [f"```\n{how.pop('command', '')}\n```"]
+    if "steps" in how:
+        lines.append(f"{how['steps']:,} steps in {how['seconds']:,} s on {how['threads']} threads.")
+    return "\n\n".join(lines)
 
 
 __all__ = [

@@ -39,6 +39,11 @@ def is_id(text: str) -> bool:
 
 def picture(identifier: str) -> NDArray[np.uint8]:
     """The pixels of the picture with that id, (H, W) or (H, W, 3). Raises `RequestError` where there is none."""
+    return image(identifier).content
+
+
+def image(identifier: str) -> Image:
+    """The picture with that id and its provenance, None for one from elsewhere. Raises `RequestError`."""
     reader = _READER.get()
     if reader is None:
         raise RequestError(
@@ -47,4 +52,4 @@ def picture(identifier: str) -> NDArray[np.uint8]:
     artifact = reader(identifier)
     if not isinstance(artifact, Image):
         raise RequestError(f"{identifier} is the id of a {artifact.medium}, not of a picture; give a picture's id.")
-    return artifact.content
+    return artifact

@@ -6,18 +6,26 @@ others from the same classifier.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.data.splits import Images
+from generators.data.splits import Images, Splits
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from generators.core.generator import Score
+    from generators.core.pictures import PictureModel
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+JUDGES = Path(__file__).parents[1] / "pretrained" / "classifiers"
 FEATURES = 128
+CHUNK = 4000  # rows of a table of distances
 EPOCHS = 4
 
 
@@ -37,6 +45,98 @@ def frechet_distance(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]])
     shared = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
     apart = a.mean(0) - b.mean(0)
     return float(max(0.0, apart @ apart + np.trace(cov_a) + np.trace(cov_b) - 2 * shared))
+
+
+def sliced_wasserstein(a: NDArray[np.uint8], b: NDArray[np.uint8], directions: int = 256, seed: int = 0) -> float:
+    """The sliced 2-Wasserstein distance between two sets of as many pictures, (N, ...) uint8 each, 0 is the same.
+
+    Root of the mean, over random unit directions, of the mean squared difference between the sorted projections of
+    intensities in [0, 1] (Rabin et al. 2011). Raises ValueError for sets of different sizes or shapes.
+    """
+    if a.shape != b.shape or len(a) < 1:
+        raise ValueError(f"The pictures are {a.shape} and {b.shape}; the two must be of one shape, and not empty.")
+    random, total = np.random.default_rng(seed), 0.0
+    rows = [x.reshape(len(x), -1).astype(np.float32) / 255 for x in (a, b)]
+    for _ in range(-(-directions // 32)):
+        axes = random.standard_normal((rows[0].shape[1], 32)).astype(np.float32)
+        axes /= np.linalg.norm(axes, axis=0)
+        near, far = (np.sort(x @ axes, axis=0) for x in rows)
+        total += float(((near - far) ** 2).mean())
+    return float(np.sqrt(total / -(-directions // 32)))
+
+
+def prdc(real: Floats, made: Floats, k: int = 5) -> dict[str, float]:
+    """Precision, recall (Kynkaanniemi et al. 2019), density, coverage (Naeem et al. 2020) of features (N, D), (M, D).
+
+    Precision: the share of made points inside some real point's ball, whose radius reaches its k-th nearest real
+    neighbour; density: into how many such balls they fall on average, over k; coverage: the share of real balls with a
+    made point in them; recall: precision with the roles exchanged. All but density lie in [0, 1].
+    Raises ValueError for sets of k points or fewer.
+    """
+    if min(len(real), len(made)) <= k:
+        raise ValueError(f"There are {len(real)} real and {len(made)} made pictures; k = {k} takes more of each.")
+    radii = [np.sqrt(_nearest(x, x, k + 1)[:, k]) for x in (real, made)]  # the point itself is its own nearest
+    inside, balls = 0, 0
+    covered, recalled = np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for start in range(0, len(made), 1000):
+        part = slice(start, start + 1000)
+        apart = np.sqrt(squared_distances(made[part], real))  # (m, N)
+        within = apart <= radii[0]
+        inside += int(within.any(1).sum())
+        balls += int(within.sum())
+        covered |= within.any(0)
+        recalled |= (apart <= radii[1][part, None]).any(0)
+    return {
+        "precision": inside / len(made),
+        "recall": float(recalled.mean()),
+        "density": balls / (k * len(made)),
+        "coverage": float(covered.mean()),
+    }
+
+
+def memorised(made: Pixels, train: Pixels, held_out: Pixels, percentile: float = 1.0) -> float:
+    """The share of made pictures nearer to a training picture than that percentile of held-out ones is, in [0, 1].
+
+    Distances are Euclidean, between pixels. A model that learned its pictures by heart has a large share; one that
+    draws new pictures about `percentile` / 100.
+    """
+    near, usual = (_nearest(_rows(x), _rows(train), 1)[:, 0] for x in (made, held_out))
+    return float((near < np.percentile(usual, percentile)).mean())
+
+
+def nearest(made: Pixels, train: Pixels) -> NDArray[np.int64]:
+    """Which training picture (N, ...) each made one (M, ...) is nearest to, by pixels: (M,)."""
+    best, found = np.full(len(made), np.inf, np.float32), np.zeros(len(made), np.int64)
+    for start in range(0, len(train), CHUNK):
+        for at in range(0, len(made), CHUNK):
+            here = slice(at, at + CHUNK)
+            apart = squared_distances(_rows(made)[here], _rows(train)[start : start + CHUNK])
+            closer = apart.min(1) < best[here]
+            found[here] = np.where(closer, start + apart.argmin(1), found[here])
+            best[here] = np.minimum(best[here], apart.min(1))
+    return found
+
+
+def _rows(pixels: Pixels) -> Pixels:
+    return pixels.reshape(len(pixels), -1)
+
+
+def squared_distances(a: NDArray[Any], b: NDArray[Any]) -> Floats:
+    """Squared Euclidean distances, (N, D) and (M, D) -> (N, M)."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    apart = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return np.asarray(apart.clip(0), np.float32)
+
+
+def _nearest(a: NDArray[Any], b: NDArray[Any], k: int) -> Floats:
+    """Squared distances of each row of (N, D) to its k nearest rows of (M, D), ascending: (N, k)."""
+    found = np.full((len(a), k), np.inf, np.float32)
+    for start in range(0, len(b), CHUNK):  # in parts, so that neither set is ever whole in floats
+        for at in range(0, len(a), CHUNK):
+            here = slice(at, at + CHUNK)
+            near = np.concatenate([found[here], squared_distances(a[here], b[start : start + CHUNK])], 1)
+            found[here] = np.partition(near, k - 1, axis=1)[:, :k]
+    return np.sort(found, axis=1)
 
 
 class Classifier:
@@ -113,12 +213,13 @@ class Classifier:
         return float((self.classify(pixels) == labels).mean())
 
     def save(self, path: Path) -> None:
-        """Write the weights as safetensors."""
+        """Write the weights as safetensors, in half precision, which this classifier then has too."""
         from safetensors.torch import save_file
 
+        self.net.half().float()
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting = path.with_suffix(".part")
-        save_file(self.net.state_dict(), str(waiting))
+        save_file({name: tensor.half() for name, tensor in self.net.state_dict().items()}, str(waiting))
         waiting.replace(path)
 
     @classmethod
@@ -127,26 +228,37 @@ class Classifier:
         from safetensors.torch import load_file
 
         judge = cls.build(shape, names)
-        judge.net.load_state_dict(load_file(str(path)))
+        judge.net.load_state_dict({name: tensor.float() for name, tensor in load_file(str(path)).items()})
         judge.net.eval().requires_grad_(False)
         return judge
 
 
 def judge_of(images: Images, name: str, sha256: str = "") -> Classifier:
-    """The classifier of the data set `name`: trained on `images` once (a minute), then kept in the cache folder."""
+    """The classifier of the data set `name`, so that figures of different models and machines compare.
+
+    The shipped one, where there is one for data of this hash; else one trained on `images` once (a minute for 50,000
+    pictures), then kept in the cache folder.
+    """
     from safetensors import SafetensorError
 
     from generators.core.paths import cache
 
-    path = cache() / f"classifier-{name}-{sha256[:12]}-{EPOCHS}.safetensors"
-    if path.is_file():
-        try:
-            return Classifier.load(path, images.pixels.shape[1:], images.names)
-        except (SafetensorError, OSError, RuntimeError):
-            path.unlink(missing_ok=True)
+    file = judge_file(name, sha256, images.pixels.shape[1])
+    kept = cache() / file
+    for path in (JUDGES / file, kept):
+        if path.is_file():
+            try:
+                return Classifier.load(path, images.pixels.shape[1:], images.names)
+            except (SafetensorError, OSError, RuntimeError):
+                kept.unlink(missing_ok=True)
     judge = Classifier.fit(images)
-    judge.save(path)
+    judge.save(kept)
     return judge
+
+
+def judge_file(name: str, sha256: str, size: int) -> str:
+    """The file name of the classifier of a data set's pictures at one size."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}-{sha256[:12]}-{size}.safetensors"
 
 
 def _input(pixels: NDArray[np.uint8]) -> Any:
@@ -155,3 +267,35 @@ def _input(pixels: NDArray[np.uint8]) -> Any:
 
     x = torch.from_numpy(np.ascontiguousarray(pixels))
     return (x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)).float() / 255
+
+
+def classification_accuracy_score(made: Images, real: Images, seed: int = 0) -> float:
+    """The accuracy on real pictures of a classifier that has seen made ones alone (Ravuri & Vinyals 2019), in [0, 1].
+
+    `made` should be as many as the training pictures were; both number their labels alike.
+    """
+    return Classifier.fit(made, seed).accuracy(real.pixels, real.labels)
+
+
+def sample_scores(model: PictureModel, splits: Splits[Images], held_out: Images, data: str) -> list[Score]:
+    """How good `model`'s samples are beside the pictures `held_out`, which `data` names.
+
+    As many samples as held-out pictures, of as many of each label, in the features of the classifier of
+    `splits.train`: Frechet distance, the
+    share taken for their labels (for a model with labels), precision, recall, density, coverage; and the share that is
+    nearer to a training picture than 99 % of the held-out pictures are.
+    """
+    from generators.core.generator import Score
+    from generators.data.images import fit
+
+    made, n = model.sample_like(held_out, seed=0), len(held_out)
+    size, colour = made["images"].shape[1], made["images"].ndim == 4
+    train, held_out = (fit(part, size, colour) for part in (splits.train, held_out))
+    judge = judge_of(train, splits.source.name, splits.source.sha256)
+    seen, real = judge.features(made["images"]), judge.features(held_out.pixels)
+    figures = {"frechet_distance": frechet_distance(seen, real)}
+    if model.info.labels:
+        figures["label_fidelity"] = judge.accuracy(made["images"], made["labels"])
+    figures |= prdc(real, seen)
+    figures["memorised"] = memorised(made["images"], train.pixels, held_out.pixels)
+    return [Score(metric, value, data, n) for metric, value in figures.items()]

@@ -36,6 +36,8 @@ class RunState:
         self.ema = self.weights(copy=True)
         self.best: dict[str, torch.Tensor] = {}
         self.best_figures: dict[str, float] = {}
+        self.history: list[dict[str, float]] = []
+        self._stride, self._skipped = 1, 0  # one of so many notes is kept
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in stepper.optimizers.items()}
 
     def weights(self, copy: bool = False) -> dict[str, torch.Tensor]:
@@ -45,6 +47,16 @@ class RunState:
             for key, value in self.accelerator.unwrap_model(module).state_dict().items():
                 found[f"{name}/{key}"] = value.detach().clone() if copy else value.detach()
         return found
+
+    def note(self, figures: Mapping[str, float], most: int) -> None:
+        """Keep a step's figures for the curves; with `most` of them, every second goes and half as many come."""
+        self._skipped += 1
+        if self.history and self._skipped < self._stride:
+            return
+        self._skipped = 0
+        self.history.append({"step": self.step, **figures})
+        if len(self.history) >= most:
+            self.history, self._stride = self.history[::2], 2 * self._stride
 
     def average(self, decay: float) -> None:
         """Move the average towards the weights; whole numbers (counters) are copied."""
@@ -112,6 +124,8 @@ class RunState:
             "step": self.step,
             "seconds": self.seconds,
             "best_figures": self.best_figures,
+            "history": self.history,
+            "stride": self._stride,
             "optimizers": plain,
         }
         data = save({key: value.cpu().contiguous() for key, value in tensors.items()}, {"run": json.dumps(notes)})
@@ -151,6 +165,7 @@ class RunState:
                 _match_layout(optimizer)
             self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
             self.best_figures = notes["best_figures"]
+            self.history, self._stride = notes.get("history", []), int(notes.get("stride", 1))  # older ones have none
         except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"{path} is damaged; start the run anew without --resume.") from error
 

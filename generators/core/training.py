@@ -12,6 +12,7 @@ optimiser steps, so a GAN with two optimisers and a VAE with one fit the same lo
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 5.0
 SAVE_EVERY_S = 30.0
 CHECKPOINT = "run.safetensors"
+HISTORY = 200  # points of a curve
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,15 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """How a run ended: steps taken, seconds spent over all its parts, the last figures of training and validation."""
+    """How a run ended: steps taken, seconds spent over all its parts, the last figures of training and validation.
+
+    history: `step`, and the figures of that step, at up to `HISTORY` steps of the run.
+    """
 
     steps: int
     seconds: float
     figures: dict[str, float]
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def lr_scale(progress: float, warmup: float = 0.05) -> float:
@@ -176,6 +182,30 @@ def shuffled(count: int, batch: int, seed: int) -> Callable[[int], NDArray[np.in
     return indices
 
 
+def share(batch: int) -> slice:
+    """Which of a step's `batch` items this process computes: all of them, or an equal part where there are several.
+
+    A batch is the same whatever the number of processes, and so are losses that are means over it. Raises ValueError
+    where it cannot be divided.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return slice(0, batch)
+    from accelerate import PartialState
+
+    state = PartialState()
+    if batch % state.num_processes:
+        raise ValueError(
+            f"batch is {batch}, which {state.num_processes} processes cannot share: give a multiple, --set batch=..."
+        )
+    size = batch // state.num_processes
+    return slice(size * state.process_index, size * (state.process_index + 1))
+
+
+def is_main() -> bool:
+    """Whether this process is the one that prints, measures and writes: the only one, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to train in bf16 autocast: as asked, or under `auto` where the device multiplies bf16 natively."""
     import torch
@@ -202,6 +232,7 @@ def train(
 ) -> Trained:
     """Train `stepper` on `batches(step)` until the budget is spent; its modules then hold the best averaged weights.
 
+    `batches(step)` is this process's part of a step's batch, see `share`; figures are means over all parts.
     Every optimiser's learning rates are scaled by `lr_scale`. `validations`: how often in a run the stepper's
     `validate` is called; the weights kept are those whose first figure was lowest (lower is better), the last ones
     where there is no `validate`. `identity` (options, data hash) must be the same when the run is resumed.
@@ -215,7 +246,7 @@ def train(
 
     if run.resume:
         run = _resumed(run)
-    accelerator = Accelerator()
+    accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=1)  # the loop casts by itself
     for name in stepper.modules:
         stepper.modules[name] = accelerator.prepare(stepper.modules[name])
     for name in stepper.optimizers:
@@ -233,15 +264,14 @@ def train(
     figures: dict[str, float] = {}
     with torch.random.fork_rng(devices=devices), _interruptible(run.cancel):
         try:
-            while (progress := _agreed(run.progress(state.step, state.seconds), accelerator)) < 1:
-                run.cancel.check()
+            while (progress := _agreed(run, state, accelerator)) < 1:
                 for name, optimizer in stepper.optimizers.items():
                     for group, base in zip(optimizer.param_groups, state.rates[name], strict=True):
                         group["lr"] = base * lr_scale(progress, warmup)
                 place = state.step * world + rank
                 torch.manual_seed(_mixed(run.seed, place))
                 with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bf16):
-                    figures = stepper.step(batches(place), state.step, accelerator)
+                    figures = _together(stepper.step(batches(state.step), state.step, accelerator), accelerator)
                 if not all(math.isfinite(value) for value in figures.values()):
                     raise ValueError(
                         f"Training diverged at step {state.step + 1} ({_spell(figures)}): give a smaller learning rate "
@@ -256,6 +286,7 @@ def train(
                     state.check(run)
                 if now - told > 0.2 or state.step == 1 or done >= 1:
                     told = now
+                    state.note(figures, HISTORY)
                     run.tell(run.event("step", state.step, state.seconds, figures=figures))
                 if run.folder is not None and now - saved > SAVE_EVERY_S:
                     state.save(run.folder / CHECKPOINT)
@@ -271,7 +302,7 @@ def train(
         stepper.modules[name] = accelerator.unwrap_model(stepper.modules[name]).to("cpu")
     spent = f"{state.step:,} steps in {state.seconds:.0f} s"
     run.tell(run.event("note", state.step, state.seconds, figures=figures, message=f"Trained {spent}."))
-    return Trained(state.step, state.seconds, {**figures, **state.best_figures})
+    return Trained(state.step, state.seconds, {**figures, **state.best_figures}, state.history)
 
 
 def _resumed(run: Run) -> Run:
@@ -303,13 +334,28 @@ def _spell(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
-def _agreed(progress: float, accelerator: Accelerator) -> float:
-    """The main process's progress, so that clocks that differ cannot make processes stop at different steps."""
+def _together(figures: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
+    """The processes' figures on their parts of the batch as those of all of it."""
     if accelerator.num_processes == 1:
+        return figures
+    import torch
+
+    mean = accelerator.reduce(torch.tensor(list(figures.values()), device=accelerator.device), reduction="mean")
+    return dict(zip(figures, mean.tolist(), strict=True))
+
+
+def _agreed(run: Run, state: RunState, accelerator: Accelerator) -> float:
+    """The main process's progress, so that no two processes stop at different steps. Raises `Cancelled` in all."""
+    progress = run.progress(state.step, state.seconds)
+    if accelerator.num_processes == 1:
+        run.cancel.check()
         return progress
     from accelerate.utils import broadcast_object_list
 
-    return float(broadcast_object_list([progress])[0])
+    progress, cancelled = broadcast_object_list([progress, run.cancel.is_set()])
+    if cancelled:
+        raise Cancelled
+    return float(progress)
 
 
 @contextmanager
@@ -334,12 +380,12 @@ def _interruptible(cancel: Cancel) -> Iterator[None]:
 class progress_bar:
     """A callback that draws a progress bar with the latest figures on stderr; use it as a context manager."""
 
-    def __init__(self, title: str = "training") -> None:
+    def __init__(self, title: str = "training", shown: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[figures]}"))
-        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True, quiet=not shown))
         self._task = self._bar.add_task(title, total=1.0, figures="")
         self._title = title
         self._val = ""
@@ -351,14 +397,20 @@ class progress_bar:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
+    def tell(self, message: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
     def __call__(self, event: Event) -> None:
         if event.kind == "val" and event.figures:
             self._val = f", held out {next(iter(event.figures.values())):.4g}"
         elif event.kind == "step":
-            first = _spell(dict(list(event.figures.items())[:1]))
-            self._bar.update(self._task, completed=event.progress, figures=f"step {event.step:,}: {first}{self._val}")
+            losses = [name for name in event.figures if name.endswith("_loss")] or list(event.figures)[:1]
+            norms = [name for name in event.figures if name.endswith("_gradient")]
+            shown = _spell({name: event.figures[name] for name in [*losses, *norms]})
+            self._bar.update(self._task, completed=event.progress, figures=f"step {event.step:,}: {shown}{self._val}")
         elif event.message:
-            self._bar.console.print(event.message, highlight=False, markup=False)
+            self.tell(event.message)
 
 
 def tensorboard(folder: str | Path) -> Callback:

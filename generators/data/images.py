@@ -37,6 +37,7 @@ FASHION_PLACE = Path("/usr/share/datasets/fashion-mnist")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
 SIZES = (28, 32, 64)
 PARTS = ("train", "val", "test")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # as Pillow calls what is decoded
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 50_000_000
 MAX_PIXELS = 40_000_000
@@ -221,7 +222,10 @@ def _mnist_json(files: list[Path]) -> tuple[Images, bytes]:
 
 
 def _pictures(path: Path, size: int | None) -> tuple[Images, Source]:
-    """All pictures of a folder or .zip, by class where they lie in sub-folders."""
+    """All pictures of a folder or .zip, by class where they lie in sub-folders.
+
+    Those that cannot be read are left out with a warning that names them; where none can, that is a `DataError`.
+    """
     if size is not None and not 8 <= size <= 1024:
         raise DataError(f"size is {size}; it must be from 8 to 1024 pixels.")
     if not path.exists():
@@ -233,10 +237,14 @@ def _pictures(path: Path, size: int | None) -> tuple[Images, Source]:
     else:
         raise DataError(f"{path} is neither a folder nor a .zip of pictures ({', '.join(sorted(SUFFIXES))}).")
     digest = hashlib.sha256()
-    decoded, classes, sizes = [], [], []
+    decoded, classes, sizes, lost = [], [], [], []
     for name, data in files:
         digest.update(name.as_posix().encode() + b"\0" + data)
-        picture = _decode(data, f"{path}/{name}")
+        try:
+            picture = decode(data, f"{path}/{name}")
+        except DataError as error:
+            lost.append(str(error))
+            continue
         sizes.append(picture.size)
         bound = size or SIZES[-1]
         if min(picture.size) > bound:  # scaled down at once, so that a folder of photographs fits in memory
@@ -244,7 +252,13 @@ def _pictures(path: Path, size: int | None) -> tuple[Images, Source]:
         decoded.append(picture)
         classes.append(name.parts[0] if len(name.parts) > 1 else "")
     if not decoded:
-        raise DataError(f"{path} has no pictures in it; it takes {', '.join(sorted(SUFFIXES))}.")
+        raise DataError(lost[0] if lost else f"{path} has no pictures in it; it takes {', '.join(sorted(SUFFIXES))}.")
+    if lost:
+        rest = f" And {len(lost) - 10} more." if len(lost) > 10 else ""
+        warnings.warn(
+            f"{len(lost)} of {len(lost) + len(decoded)} pictures are left out. {' '.join(lost[:10])}{rest}",
+            stacklevel=2,
+        )
     names = tuple(sorted(set(classes)))
     if len(names) > 1 and "" in names:
         raise DataError(
@@ -307,16 +321,21 @@ def _few_enough(count: int, path: Path) -> None:
         raise DataError(f"{path} has {count:,} pictures; {MAX_FILES:,} are the most that are read.")
 
 
-def _decode(data: bytes, name: str) -> Any:
-    """A Pillow picture in mode L or RGB, transparency on white. Raises `DataError`."""
+def decode(data: bytes, name: str) -> Any:
+    """A Pillow picture in mode L or RGB, upright, transparency on white.
+
+    It takes PNG, JPEG, WebP, GIF (its first frame) and BMP. Raises `DataError` for other formats, damage, or more than
+    40 megapixels, which are not decoded.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+            picture: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
             if picture.width * picture.height > MAX_PIXELS:
                 raise DataError(f"{name} has more than {MAX_PIXELS:,} pixels; give a smaller picture.")
+            picture = _upright(picture)
             if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
                 over = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
@@ -333,6 +352,22 @@ def _decode(data: bytes, name: str) -> Any:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{name} is not a picture that can be read: it is damaged or of another format.") from error
+
+
+def _upright(picture: Any) -> Any:
+    """A Pillow picture turned as the camera was held; what is wrong with its other notes is no matter."""
+    from PIL import Image
+
+    turns = Image.Transpose
+    ways = {
+        2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE,
+        6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90,
+    }  # fmt: skip
+    try:
+        way = ways.get(picture.getexif().get(0x0112))  # the tag Orientation
+    except Exception:  # Pillow raises anything over a damaged block
+        way = None
+    return picture if way is None else picture.transpose(way)
 
 
 def _coloured(picture: Any) -> bool:
