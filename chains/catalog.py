@@ -52,7 +52,8 @@ def tool_specs(infos: list[ModelInfo] | None = None) -> list[dict[str, Any]]:
         if served or task == "about":
             arguments = KNOWN_BY.get(task, ())
             # Two arguments with the same words would tell the LLM twice, at twice the length of the prompt.
-            known = {arguments[0]: _words(task, served)} if len(arguments) == 1 else None
+            labelled = [info for info in served if info.labels] or served  # what data is called is no kind of thing
+            known = {arguments[0]: _words(task, labelled)} if len(arguments) == 1 else None
             specs.append(describe(task, known))
     return specs
 

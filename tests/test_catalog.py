@@ -65,6 +65,14 @@ def test_a_model_without_labels_serves_what_its_data_is_called_and_what_it_is_na
     assert chosen("generate_image", subject="dragon") == "vae-pets"
 
 
+def test_what_data_is_called_is_not_shown_as_a_subject(trained):
+    pets = info("dcgan-pets", "generate_image")
+    trained(info("vae-fashion", "generate_image", labels="coat"), pets)
+    assert "coat" in str(catalog.tool_specs()[0]) and "pets" not in str(catalog.tool_specs()[0])
+    trained(pets)
+    assert "pets" in str(catalog.tool_specs()[0])
+
+
 def test_a_picture_goes_to_a_model_of_its_own_data(trained):
     trained(info("vae-a", "vary_image", data="a"), info("vae-b", "vary_image", data="b"))
     assert [catalog.choose("vary_image", data=data)[0].name for data in ("a", "b", "c")] == ["vae-a", "vae-b", "vae-a"]
