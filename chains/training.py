@@ -69,7 +69,8 @@ def train(asked: Training) -> Path:
     """
     import generators
     from generators.core.errors import Cancelled
-    from generators.core.training import CHECKPOINT, Run, is_main, progress_bar
+    from generators.core.progress import progress_bar
+    from generators.core.training import CHECKPOINT, Run, is_main
     from generators.data import load
 
     target, work = _places(asked)

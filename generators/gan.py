@@ -34,7 +34,7 @@ from generators.core.arrays import under
 from generators.core.errors import CheckpointError
 from generators.core.gan_nets import DiscriminatorNet, GeneratorNet, OriginalDiscriminator, OriginalGenerator
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
-from generators.core.metrics import sliced_wasserstein, squared_distances
+from generators.core.metrics import failure, sliced_wasserstein
 from generators.core.pictures import SIZES, Floats, PictureModel, Pixels, square_pictures
 from generators.core.training import Run, share, shuffled, train
 from generators.data.splits import Images, Splits
@@ -208,37 +208,6 @@ class _Stepper:
         classes = len(self.model.info.labels) or 8
         images: Pixels = self.model.sample(2 * classes if classes <= 16 else 32, seed=self.seed)["images"]
         return images
-
-
-def failure(model: PictureModel, images: Images, seed: int) -> str:
-    """Why what `model` makes is worthless beside the pictures it is trained on, or "" where it is not.
-
-    Two signs, each beyond doubt: pictures of one label hardly differ, or labels hardly show. The second is judged by
-    the nearest mean of the classes' pictures, and only where that tells real pictures apart.
-    """
-    classes = max(1, len(model.info.labels))
-    made = model.sample(max(64, 16 * classes), seed=seed)
-    some = images.take(rng(seed).choice(len(images), min(len(images), 2000), replace=False))
-    real, fake = (a.reshape(len(a), -1).astype(np.float32) for a in (some.pixels, made["images"]))
-    groups = [y for y in range(classes) if (some.labels == y).sum() > 1]
-    spreads = [
-        np.mean([rows[labels == y].std(0).mean() for y in groups]) if groups else 0.0
-        for rows, labels in ((real, some.labels), (fake, made["labels"]))
-    ]
-    if spreads[1] < 0.1 * spreads[0]:
-        return "all pictures that it makes of a label look alike"
-    if len(groups) < 2:
-        return ""
-    means = np.stack([real[some.labels == y].mean(0) for y in groups])
-    right = []
-    for rows, labels in ((real, some.labels), (fake, made["labels"])):
-        kept = np.isin(labels, groups)
-        nearest = squared_distances(rows[kept], means).argmin(1)
-        right.append(float((np.asarray(groups)[nearest] == labels[kept]).mean()))
-    chance = 1 / len(groups)
-    if right[0] - chance > 0.3 * (1 - chance) and right[1] - chance < 0.2 * (right[0] - chance):
-        return "it ignores its labels"
-    return ""
 
 
 class GAN(PictureModel):

@@ -25,7 +25,8 @@ from generators.core.generator import Generator, Score
 from generators.core.metrics import JUDGES, Classifier, classification_accuracy_score, judge_file, sample_scores
 from generators.core.paths import cache
 from generators.core.pictures import PictureModel
-from generators.core.training import Run, progress_bar
+from generators.core.progress import progress_bar
+from generators.core.training import Run
 from generators.data import DataError, images, load, load_all
 from generators.data.splits import Images
 

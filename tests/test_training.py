@@ -14,7 +14,8 @@ from torch import nn
 
 from generators.core.errors import Cancelled, CheckpointError
 from generators.core.generator import Cancel, torch_rng
-from generators.core.training import CHECKPOINT, Event, Run, ema_decay, lr_scale, progress_bar, shuffled, train
+from generators.core.progress import progress_bar
+from generators.core.training import CHECKPOINT, Event, Run, ema_decay, lr_scale, shuffled, train
 
 
 class Line:

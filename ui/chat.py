@@ -10,20 +10,19 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Unpack
 
 import gradio as gr
 
 from chains.agent import history
 from chains.events import Asked, Event, Failed, Question
-from chains.store import Stored
 from generators.core.generator import Cancel
 from ui import render
 from ui.line import WAKE, Line
 from ui.tray import Tray, taken
-from ui.turn import Turn
+from ui.turn import How, Turn
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +63,7 @@ class Desk:
             self._loading.join(WAKE)
             cancel.check()
 
-    def answer(
-        self,
-        text: str,
-        conversation: str,
-        again: str = "",
-        tool: str = "",
-        request: str = "",
-        pictures: Sequence[Stored] = (),
-    ) -> Iterator[render.Answer]:
+    def answer(self, text: str, conversation: str, **how: Unpack[How]) -> Iterator[render.Answer]:
         """Answer `text`, or an earlier request `again`, perhaps with a `tool` of the person's choice.
 
         `request` is the id that it has, or gets: `again` where it is answered in its own place.
@@ -86,7 +77,7 @@ class Desk:
             answer.finish()
             yield answer
             return
-        turn = Turn(text, conversation, self, again, tool, request, pictures)
+        turn = Turn(text, conversation, self, **how)
         with self._lock:
             self._turns.setdefault(conversation, set()).add(turn)
         try:
@@ -147,27 +138,19 @@ class Desk:
             del messages[-1]  # the unfinished answer
         if not in_place:
             messages.append({"role": "user", "content": render.said(asked.text, tool, asked.pictures, self.serve)})
-        yield from self._grow(asked.text, messages, conversation, wanted, tool, wanted if in_place else "")
+        request = wanted if in_place else ""
+        yield from self._grow(asked.text, messages, conversation, again=wanted, tool=tool, request=request)
 
-    def _grow(
-        self,
-        text: str,
-        messages: list[Any],
-        conversation: str,
-        again: str = "",
-        tool: str = "",
-        request: str = "",
-        pictures: Sequence[Stored] = (),
-    ) -> Iterator[tuple[Any, ...]]:
+    def _grow(self, text: str, messages: list[Any], conversation: str, **how: Unpack[How]) -> Iterator[tuple[Any, ...]]:
         mine = {"role": "assistant", "content": ""}
         messages.append(mine)
-        for i, answer in enumerate(self.answer(text, conversation, again, tool, request, pictures)):
+        for i, answer in enumerate(self.answer(text, conversation, **how)):
             if not any(entry is mine for entry in messages):
                 yield gr.skip(), gr.skip(), gr.skip()  # what Gradio sends again when the event ends
                 return  # the person began a new chat
             mine["content"] = answer.html()
             first = i == 0
-            yield messages, busy_box(again == "") if first else gr.skip(), conversation if first else gr.skip()
+            yield messages, busy_box(not how.get("again")) if first else gr.skip(), conversation if first else gr.skip()
         with self._lock:
             more = conversation in self._turns  # another request of this page, which Stop must reach
         yield gr.skip(), gr.skip() if more else idle_box(), gr.skip()
@@ -187,7 +170,7 @@ class Desk:
         if last is None:
             yield "There is no request to run again; use /chat first.", [], conversation
             return
-        for answer in self.answer(last.text, conversation, last.request, tool.strip()):
+        for answer in self.answer(last.text, conversation, again=last.request, tool=tool.strip()):
             yield answer.text(), [self.serve(stored.path) for stored in answer.artifacts], conversation
 
     def restore(self, conversation: str, messages: list[Any] | None = None) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from chains.agent import talk
 from chains.events import Event, Failed
@@ -28,23 +28,23 @@ FRAME = 0.12  # seconds between two drawings of a growing answer; a page drawn f
 SIGN_OF_LIFE = 1.0  # seconds after which the clock of a silent request is shown anew
 
 
+class How(TypedDict, total=False):
+    """What a request may bring besides its words; see `chains.agent.talk`."""
+
+    again: str
+    tool: str
+    request: str
+    pictures: Sequence[Stored]
+
+
 class Turn:
     """One request being answered by the agent in its own thread; `show()` follows it."""
 
-    def __init__(
-        self,
-        text: str,
-        conversation: str,
-        desk: Desk,
-        again: str = "",
-        tool: str = "",
-        request: str = "",
-        pictures: Sequence[Stored] = (),
-    ) -> None:
+    def __init__(self, text: str, conversation: str, desk: Desk, **how: Unpack[How]) -> None:
         self.cancel = Cancel()
-        self._pictures = tuple(pictures)
         self._text, self._conversation, self._desk = text, conversation, desk
-        self._again, self._tool, self._id = again, tool, request or str(uuid.uuid4())
+        self._id = how.get("request") or str(uuid.uuid4())
+        self._how: How = {**how, "request": self._id}
         self._events: queue.SimpleQueue[Event | render.Waiting | None] = queue.SimpleQueue()
 
     def show(self) -> Iterator[render.Answer]:
@@ -86,14 +86,7 @@ class Turn:
                 self._desk.loaded(self.cancel, lambda: self._events.put(render.Waiting(0, loading=True)))
                 self._events.put(render.Waiting(0))
                 for event in talk(
-                    self._text,
-                    llm=self._desk.llm,
-                    thread=self._conversation,
-                    cancel=self.cancel,
-                    request=self._id,
-                    again=self._again,
-                    tool=self._tool,
-                    pictures=self._pictures,
+                    self._text, llm=self._desk.llm, thread=self._conversation, cancel=self.cancel, **self._how
                 ):
                     self._events.put(event)
         except Cancelled:

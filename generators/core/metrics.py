@@ -299,3 +299,34 @@ def sample_scores(model: PictureModel, splits: Splits[Images], held_out: Images,
     figures |= prdc(real, seen)
     figures["memorised"] = memorised(made["images"], train.pixels, held_out.pixels)
     return [Score(metric, value, data, n) for metric, value in figures.items()]
+
+
+def failure(model: PictureModel, images: Images, seed: int) -> str:
+    """Why what `model` makes is worthless beside the pictures it is trained on, or "" where it is not.
+
+    Two signs, each beyond doubt: pictures of one label hardly differ, or labels hardly show. The second is judged by
+    the nearest mean of the classes' pictures, and only where that tells real pictures apart.
+    """
+    classes = max(1, len(model.info.labels))
+    made = model.sample(max(64, 16 * classes), seed=seed)
+    some = images.take(np.random.default_rng([seed, 0]).choice(len(images), min(len(images), 2000), replace=False))
+    real, fake = (a.reshape(len(a), -1).astype(np.float32) for a in (some.pixels, made["images"]))
+    groups = [y for y in range(classes) if (some.labels == y).sum() > 1]
+    spreads = [
+        np.mean([rows[labels == y].std(0).mean() for y in groups]) if groups else 0.0
+        for rows, labels in ((real, some.labels), (fake, made["labels"]))
+    ]
+    if spreads[1] < 0.1 * spreads[0]:
+        return "all pictures that it makes of a label look alike"
+    if len(groups) < 2:
+        return ""
+    means = np.stack([real[some.labels == y].mean(0) for y in groups])
+    right = []
+    for rows, labels in ((real, some.labels), (fake, made["labels"])):
+        kept = np.isin(labels, groups)
+        nearest = squared_distances(rows[kept], means).argmin(1)
+        right.append(float((np.asarray(groups)[nearest] == labels[kept]).mean()))
+    chance = 1 / len(groups)
+    if right[0] - chance > 0.3 * (1 - chance) and right[1] - chance < 0.2 * (right[0] - chance):
+        return "it ignores its labels"
+    return ""

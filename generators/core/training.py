@@ -274,8 +274,8 @@ def train(
                     figures = _together(stepper.step(batches(state.step), state.step, accelerator), accelerator)
                 if not all(math.isfinite(value) for value in figures.values()):
                     raise ValueError(
-                        f"Training diverged at step {state.step + 1} ({_spell(figures)}): give a smaller learning rate "
-                        f"(--set learning_rate=...) or look for broken values in the data."
+                        f"Training diverged at step {state.step + 1} ({spelled_figures(figures)}): give a smaller "
+                        f"learning rate (--set learning_rate=...) or look for broken values in the data."
                     )
                 state.average(ema_decay(state.step, ema_gamma))
                 state.step += 1
@@ -330,7 +330,8 @@ def _mixed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0]) & (2**63 - 1)
 
 
-def _spell(figures: Mapping[str, float]) -> str:
+def spelled_figures(figures: Mapping[str, float]) -> str:
+    """Figures on one line, four digits each."""
     return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
@@ -375,60 +376,3 @@ def _interruptible(cancel: Cancel) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class progress_bar:
-    """A callback that draws a progress bar with the latest figures on stderr; use it as a context manager."""
-
-    def __init__(self, title: str = "training", shown: bool = True) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[figures]}"))
-        self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True, quiet=not shown))
-        self._task = self._bar.add_task(title, total=1.0, figures="")
-        self._title = title
-        self._val = ""
-
-    def __enter__(self) -> progress_bar:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def tell(self, message: str) -> None:
-        """Print a line above the bar."""
-        self._bar.console.print(message, highlight=False, markup=False, soft_wrap=True)
-
-    def __call__(self, event: Event) -> None:
-        if event.kind == "val" and event.figures:
-            self._val = f", held out {next(iter(event.figures.values())):.4g}"
-        elif event.kind == "step":
-            losses = [name for name in event.figures if name.endswith("_loss")] or list(event.figures)[:1]
-            norms = [name for name in event.figures if name.endswith("_gradient")]
-            shown = _spell({name: event.figures[name] for name in [*losses, *norms]})
-            self._bar.update(self._task, completed=event.progress, figures=f"step {event.step:,}: {shown}{self._val}")
-        elif event.message:
-            self.tell(event.message)
-
-
-def tensorboard(folder: str | Path) -> Callback:
-    """A callback that writes figures and samples for TensorBoard. Raises ValueError where it is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        raise ValueError("TensorBoard is not installed; install it with: pip install tensorboard")
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer = SummaryWriter(str(folder))
-
-    def write(event: Event) -> None:
-        for name, value in event.figures.items():
-            writer.add_scalar(f"{event.kind}/{name}", value, event.step)
-        if event.images is not None:
-            images = event.images[..., None] if event.images.ndim == 3 else event.images
-            writer.add_images("samples", images, event.step, dataformats="NHWC")
-        writer.flush()
-
-    return write

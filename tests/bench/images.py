@@ -30,7 +30,8 @@ import generators
 from generators.core.generator import Cancel, Request
 from generators.core.metrics import Classifier, classification_accuracy_score, frechet_distance, judge_of, prdc
 from generators.core.metrics import memorised as memorised_share
-from generators.core.training import Run, progress_bar
+from generators.core.progress import progress_bar
+from generators.core.training import Run
 from generators.data.images import load
 from generators.data.splits import Images, Splits
 
