@@ -244,7 +244,8 @@ def _by(outcome: Outcome) -> str:
 
 
 def _drew(outcome: Outcome) -> str:
-    subject = outcome.request.args.get("subject")
+    # Words that the model cannot know are not what it drew, as its notice says.
+    subject = outcome.request.args.get("subject") if outcome.model.labels or not outcome.notices else ""
     of = f" of {subject}" if subject else ""
     return f"Drew {_count(len(outcome.artifacts), 'picture')}{of} {_by(outcome)}"
 

@@ -96,6 +96,12 @@ def test_a_picture_is_varied_by_a_model_of_its_own_data():
         make("vary_image")
 
 
+def test_a_model_without_labels_does_not_claim_a_subject():
+    made = generator_tool("dcgan-fashion").invoke({"subject": "unicorn", "seed": 1})
+    assert "Drew 1 picture with dcgan-fashion" in made and "ignores 'unicorn'" in made
+    assert "picture of fashion with" in generator_tool("dcgan-fashion").invoke({"subject": "fashion", "seed": 1})
+
+
 def test_a_morph_from_a_stored_picture_can_be_made_again(tmp_path, capsys, monkeypatch):
     import json
 

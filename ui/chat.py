@@ -263,7 +263,7 @@ def room(page: gr.Blocks, llm: Any = None) -> None:
         with gr.Row(elem_id="aw-chips"):
             chips = [gr.Button(text, size="sm", variant="secondary", min_width=0) for text in EXAMPLES]
         add = gr.UploadButton(
-            "Add picture",
+            "+ Picture",
             file_count="multiple",
             file_types=["image"],
             size="sm",

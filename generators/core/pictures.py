@@ -256,7 +256,7 @@ class PictureModel(Generator):
         if self.info.labels and given.label is None:
             why = "the other end" if other is not None else "the likeliest"
             told.append(f"taken for {self.info.labels[taken]}, {why}")
-        return latent, taken, " and ".join(told)
+        return latent, taken, ", and ".join(told)
 
 
 def square_pictures(splits: Splits[Images], size: int, family: str) -> tuple[Splits[Images], int, int]:
