@@ -26,6 +26,7 @@ from torch.nn import functional
 from generators.core.arrays import under
 from generators.core.errors import CheckpointError
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
+from generators.core.metrics import Classifier
 from generators.core.mixture import Mixture, draw_mixture, fit_mixture
 from generators.core.pictures import SIZES, Floats, PictureModel, Pixels, square_pictures
 from generators.core.training import Run, share, shuffled, train
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 VALIDATION = 1000  # held-out pictures that choose between the checkpoints of a run
 SCORE_SEED = 0
+CLASSIFIER_PASSES, CLASSIFIER_PICTURES = 3, 20_000  # what the classifier of the second stage sees of 28x28 pixels
 
 
 @dataclass
@@ -51,6 +53,9 @@ class Config:
     batch: int = 64  # pictures a step, 1 to 8192
     learning_rate: float = 4e-3  # of AdamW at its peak, above 0 to 1
     components: int = 4  # Gaussians a class that latents are drawn from, 0 to 64; 0: the prior N(0, I)
+    min_confidence: float = (
+        0.7  # draw latents like those of pictures whose label a classifier sees this surely, 0 to 1; 0: like all
+    )
     beta: float = 1.0  # weight of the KL term in training (Higgins et al. 2017), above 0 to 100
     free_bits: float = (
         0.0  # nats a latent number that the KL term leaves free in training (Kingma et al. 2016), 0 to 10
@@ -68,6 +73,8 @@ class Config:
             raise ValueError(
                 f"beta is {self.beta} and free_bits {self.free_bits}; they must be above 0, up to 100, and 0 to 10."
             )
+        if not 0 <= self.min_confidence < 1:
+            raise ValueError(f"min_confidence is {self.min_confidence}; it must be from 0 to below 1.")
         if self.size not in (0, *SIZES):
             raise ValueError(f"size is {self.size}; it must be 28, 32 or 64, or 0 for the data's own.")
 
@@ -146,10 +153,32 @@ class VAE(PictureModel):
         return model
 
     def _fit_mixture(self, images: Images, seed: int) -> None:
-        """The second stage: each class's aggregate posterior as a mixture of Gaussians."""
+        """The second stage: each class's aggregate posterior as a mixture of Gaussians.
+
+        Of the pictures whose reconstructions still show their label, that is; of all pictures of a class where fewer
+        than a tenth do.
+        """
         mean, variance = self._posterior(images)
         groups = [images.labels == label for label in range(max(1, len(images.names)))]
+        shown = self._confidence(images, mean, seed) >= self.config.min_confidence
+        groups = [group & shown if 10 * (group & shown).sum() >= group.sum() else group for group in groups]
         self.mixture = fit_mixture(mean, variance, groups, self.config.components, seed)
+
+    def _confidence(self, images: Images, mean: Floats, seed: int) -> Floats:
+        """How surely a classifier of the pictures sees the labels of their reconstructions, (N,); 1 without labels.
+
+        It is trained here, on an eighth of what the VAE saw at most, and not kept.
+        """
+        steps = self.trained.steps if self.trained else 0
+        eighth = steps * self.config.batch / (8 * CLASSIFIER_PASSES)
+        seen = int(min(CLASSIFIER_PICTURES * (28 / self.size) ** 2, eighth))
+        if len(images.names) < 2 or not self.config.min_confidence or seen < len(images.names):
+            return np.ones(len(images), np.float32)
+        chosen = rng(seed, 0).permutation(len(images))[:seen]
+        classifier = Classifier.fit(images.take(chosen), seed, epochs=CLASSIFIER_PASSES)
+        parts = [slice(i, i + 500) for i in range(0, len(images), 500)]
+        labels = images.labels
+        return np.concatenate([classifier.confidence(self.decode(mean[i], labels[i]), labels[i]) for i in parts])
 
     @torch.no_grad()
     def _posterior(self, images: Images, batch: int = 500) -> tuple[Floats, Floats]:

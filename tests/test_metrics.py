@@ -106,6 +106,8 @@ def test_the_judge_learns_and_is_kept(tmp_path, monkeypatch):
     images = Images(pixels, labels, ("dark", "light"))
     judge = Classifier.fit(images, epochs=6)
     assert judge.accuracy(pixels, labels) > 0.95
+    sure = [judge.confidence(pixels, np.full(400, label)) for label in (0, 1)]
+    assert np.allclose(sure[0] + sure[1], 1) and np.array_equal(sure[1] > 0.5, judge.classify(pixels) == 1)
     assert judge.features(pixels[:7]).shape == (7, 128)
     first, second = judge_of(images, "two-test"), judge_of(images, "two-test")
     assert np.array_equal(first.features(pixels[:3]), second.features(pixels[:3]))

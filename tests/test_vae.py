@@ -303,6 +303,37 @@ def test_unlabelled_colour_pictures_of_64_pixels():
     assert again.score(pictures(4, 9, **options)) == model.score(pictures(4, 9, **options))
 
 
+class Light:
+    """A classifier that takes what is light on the whole for 1."""
+
+    @classmethod
+    def fit(cls, images: Images, seed: int, epochs: int) -> Light:
+        return cls()
+
+    def confidence(self, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return ((pixels.mean((1, 2)) > 115) == labels).astype(np.float32)
+
+
+def test_latents_are_drawn_where_the_label_shows(monkeypatch):
+    monkeypatch.setattr("generators.vae.Classifier", Light)
+    noisy = pictures(400, 0)
+    noisy.labels[::4] = 1 - noisy.labels[::4]
+    wrong = []
+    for least in (0, 0.7):
+        config = Config(**{**asdict(SMALL), "min_confidence": least})
+        made = VAE.fit(Splits(noisy, pictures(40, 1)), config, Run(steps=150)).sample(100, seed=1)
+        wrong.append(1 - float(Light().confidence(made["images"], made["labels"]).mean()))
+    assert wrong[0] > 0.1 and wrong[1] < 0.03
+
+
+def test_a_class_that_never_shows_is_drawn_like_all_of_it(monkeypatch):
+    monkeypatch.setattr("generators.vae.Classifier", Light)
+    turned = pictures(400, 0)
+    turned.labels[:] = 1 - turned.labels
+    made = VAE.fit(Splits(turned, turned), SMALL, Run(steps=100)).sample(40, seed=1)
+    assert Light().confidence(made["images"], 1 - made["labels"]).mean() > 0.8
+
+
 def test_data_that_does_not_fit(model: VAE):
     with pytest.raises(ValueError, match="20x20; a vae takes squares of 28, 32 or 64"):
         VAE.fit(splits(size=20), SMALL, Run(steps=1))
@@ -312,7 +343,16 @@ def test_data_that_does_not_fit(model: VAE):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"latent": 0}, {"size": 30}, {"learning_rate": 0}, {"batch": 0}, {"beta": 0}, {"free_bits": 11}]
+    "wrong",
+    [
+        {"latent": 0},
+        {"size": 30},
+        {"learning_rate": 0},
+        {"batch": 0},
+        {"beta": 0},
+        {"free_bits": 11},
+        {"min_confidence": 1},
+    ],
 )
 def test_options_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

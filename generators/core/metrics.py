@@ -208,6 +208,12 @@ class Classifier:
         """The most likely class of each picture, (N,)."""
         return np.asarray(self._through(pixels, None).argmax(1), np.int64)
 
+    def confidence(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The probability that each picture is given of being of its label, (N,) in [0, 1]."""
+        logits = self._through(pixels, None)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(odds[np.arange(len(odds)), labels] / odds.sum(1), np.float32)
+
     def accuracy(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
         """The share of pictures that are taken for what they were meant to be, in [0, 1]."""
         return float((self.classify(pixels) == labels).mean())
