@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generators.core.arrays import under
+from generators.core.augment import shifted
 from generators.core.errors import CheckpointError
 from generators.core.gan_nets import DiscriminatorNet, GeneratorNet, OriginalDiscriminator, OriginalGenerator
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
@@ -123,7 +124,7 @@ class _Stepper:
         half, labels = len(x), label.repeat(2)
         made = generator(z, label)  # (B, C, S, S)
         pair = torch.cat([x, made.detach()]).contiguous(memory_format=torch.channels_last).requires_grad_()
-        seen = _shifted(pair, self.shift, torch_rng(self.seed + 1, i), self.config.batch) if self.shift else pair
+        seen = shifted(pair, self.shift, torch_rng(self.seed + 1, i), self.config.batch) if self.shift else pair
 
         # A part of both kinds, for what needs a derivative more.
         part = torch.arange(0, 2 * half, PENALISED, device=x.device)
@@ -399,16 +400,3 @@ def _pictures(pixels: Pixels) -> Tensor:
 def _tensors(images: Images) -> tuple[Tensor, Tensor]:
     """Pictures (B, C, S, S) in [-1, 1] and labels (B,)."""
     return _pictures(images.pixels), torch.from_numpy(images.labels)
-
-
-def _shifted(pair: Tensor, most: int, random: torch.Generator, batch: int) -> Tensor:
-    """Each picture of (2B, C, S, S) moved by up to `most` pixels, the border repeated (Zhao et al. 2020).
-
-    Differentiable. The same for a picture whatever the number of processes: all shifts of the step are drawn.
-    """
-    mine = share(batch)
-    moves = torch.randint(0, 2 * most + 1, (2, batch, 2), generator=random)[:, mine].reshape(-1, 2)
-    padded = functional.pad(pair, (most, most, most, most), mode="replicate")
-    size = pair.shape[-1]
-    shifted = [p[:, y : y + size, x : x + size] for p, (y, x) in zip(padded, moves.tolist(), strict=True)]
-    return torch.stack(shifted).contiguous(memory_format=torch.channels_last)

@@ -45,9 +45,9 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "cgan-fashion": Recipe("cgan", "fashion-mnist", 20.0, "fashion-mnist:test"),
     "dcgan-fashion": Recipe("dcgan", "fashion-mnist", 12.0, "fashion-mnist:test"),
-    "cgan-digits": Recipe("cgan", "mnist", 10.0, "mnist:test"),
+    "cgan-digits": Recipe("cgan", "mnist", 10.0, "mnist:test", {"width": 16, "hidden": 128, "discriminator_width": 32}),
     "vae-fashion": Recipe("vae", "fashion-mnist", 15.0, "fashion-mnist:test"),
-    "vae-digits": Recipe("vae", "mnist", 5.0, "mnist:test"),
+    "vae-digits": Recipe("vae", "mnist", 5.0, "mnist:test", {"hidden": 96}),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from generators.core.arrays import under
+from generators.core.augment import shifted
 from generators.core.errors import CheckpointError
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
 from generators.core.metrics import Classifier
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 VALIDATION = 1000  # held-out pictures that choose between the checkpoints of a run
+SCARCE = 10_000  # training pictures below which they are shifted at random, so that they are not learned by heart
 SCORE_SEED = 0
 CLASSIFIER_PASSES, CLASSIFIER_PICTURES = 3, 20_000  # what the classifier of the second stage sees of 28x28 pixels
 
@@ -91,11 +93,14 @@ class _Stepper:
             )
         }
         self.val = splits.val.take(np.arange(min(len(splits.val), VALIDATION)))
+        self.shift = config.size // 14 if len(splits.train) < SCARCE else 0
 
     def step(self, batch: Images, i: int, accelerator: Accelerator) -> dict[str, float]:
         config = self.config
         noise = torch.randn(config.batch, self.model.net.latent, generator=torch_rng(self.seed, i))
         x, label = _tensors(batch)
+        if self.shift:
+            x = shifted(x, self.shift, torch_rng(self.seed + 1, i), config.batch)
         x, label, noise = (tensor.to(accelerator.device) for tensor in (x, label, noise[share(config.batch)]))
         reconstruction, divergence = self.modules["net"](x, label, noise)
         elbo = (reconstruction + divergence.sum(1)).mean()

@@ -13,13 +13,14 @@ from test_vae import NAMES, pictures
 from torch.nn import functional
 
 from generators.core.artifact import Image
+from generators.core.augment import shifted
 from generators.core.errors import Cancelled, CheckpointError, RequestError
 from generators.core.gan_nets import DiscriminatorNet
 from generators.core.generator import Cancel, ModelInfo, Partial, Request
 from generators.core.inputs import reading
 from generators.core.training import Run
 from generators.data.splits import Images, Splits
-from generators.gan import CGAN, DCGAN, Config, _shifted, _Stepper, _tensors, failure
+from generators.gan import CGAN, DCGAN, Config, _Stepper, _tensors, failure
 
 SMALL = Config(
     latent=4, width=8, discriminator_width=8, hidden=32, features=16, label_width=4, batch=16, learning_rate=3e-3
@@ -231,6 +232,6 @@ def test_a_failed_training_stops_with_the_way_out(monkeypatch):
 def test_shifts_move_pictures_and_nothing_else():
     pair = torch.zeros(8, 1, 28, 28)
     pair[:, :, 10:18, 10:18] = 1
-    moved = _shifted(pair, 3, torch.Generator().manual_seed(0), 4)
+    moved = shifted(pair, 3, torch.Generator().manual_seed(0), 4)
     assert moved.shape == pair.shape and torch.equal(moved.sum((1, 2, 3)), pair.sum((1, 2, 3)))
     assert len({tuple(picture.nonzero()[0].tolist()) for picture in moved}) > 3

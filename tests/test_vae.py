@@ -41,9 +41,18 @@ def splits(**options) -> Splits[Images]:
 
 @pytest.fixture(scope="module")
 def model() -> VAE:
-    made = VAE.fit(splits(), SMALL, Run(steps=150))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("generators.vae.SCARCE", 0)  # unmoved pictures are learned in a few steps
+        made = VAE.fit(splits(), SMALL, Run(steps=150))
     made.info.name = "vae-test"
     return made
+
+
+def test_few_pictures_are_moved_in_training(monkeypatch):
+    one = VAE.fit(splits(), SMALL, Run(steps=3)).state()
+    monkeypatch.setattr("generators.vae.SCARCE", 0)
+    other = VAE.fit(splits(), SMALL, Run(steps=3)).state()
+    assert not np.array_equal(one["net.down.0.weight"], other["net.down.0.weight"])
 
 
 def test_elbo_equals_a_numerical_integral_in_one_dimension():

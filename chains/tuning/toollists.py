@@ -142,7 +142,7 @@ def pick_tools(rng: Random) -> list[ShownTool]:
 def default_tools() -> list[ShownTool]:
     """The list that the app shows with the models that it brings."""
     known = {
-        "subject": [label.partition("/")[0] for label in synonyms("labels fashion")],
+        "subject": [*synonyms("labels digits"), *(label.partition("/")[0] for label in synonyms("labels fashion"))],
         "style": ["scripture"],
         "kind": ["surname", "female", "male"],
     }
