@@ -15,7 +15,7 @@ from torch.nn import functional
 from generators.core.artifact import Image
 from generators.core.augment import shifted
 from generators.core.errors import Cancelled, CheckpointError, RequestError
-from generators.core.gan_nets import DiscriminatorNet
+from generators.core.gan_nets import DiscriminatorNet, GeneratorNet
 from generators.core.generator import Cancel, ModelInfo, Partial, Request
 from generators.core.inputs import reading
 from generators.core.training import Run
@@ -158,13 +158,9 @@ def test_a_picture_of_its_own_is_found_again(model: CGAN):
         with pytest.raises(Cancelled):
             list(model.draw(Request("vary_image", {"image": "00000000dead"}), seed=0, cancel=cancel))
     assert "light-one, the likeliest" in told[0].message
-    assert np.abs(back.astype(int) - own).mean() < 12
-    assert (
-        np.abs(
-            back.astype(int) - model.render_one(model.latent(1, np.random.default_rng(5)), model.embedding(1))
-        ).mean()
-        > 0
-    )
+    others = [model.render_one(model.latent(1, np.random.default_rng(i)), model.embedding(1)) for i in range(5, 13)]
+    far = [np.abs(other.astype(int) - own).mean() for other in others]
+    assert np.abs(back.astype(int) - own).mean() < 0.7 * np.median(far)
 
 
 def test_unlabelled_colour_pictures_of_64_pixels():
@@ -235,3 +231,18 @@ def test_shifts_move_pictures_and_nothing_else():
     moved = shifted(pair, 3, torch.Generator().manual_seed(0), 4)
     assert moved.shape == pair.shape and torch.equal(moved.sum((1, 2, 3)), pair.sum((1, 2, 3)))
     assert len({tuple(picture.nonzero()[0].tolist()) for picture in moved}) > 3
+
+
+@pytest.mark.parametrize("size", [28, 64])
+def test_a_new_generator_draws_no_checkerboard(size):
+    torch.manual_seed(0)
+    net = GeneratorNet(Config(size=size, width=8, hidden=32), 0, 3)
+    shuffled = []
+    for layer in net.up:
+        if isinstance(layer, torch.nn.PixelShuffle):
+            layer.register_forward_hook(lambda layer, given, made: shuffled.append(made))
+    net.paint(torch.randn(2, 64), torch.zeros(2, 0))
+    assert len(shuffled) == (3 if size == 64 else 2)
+    for made in shuffled:  # a pixel's four quarters are one colour
+        assert torch.equal(made[..., ::2, ::2], made[..., 1::2, 1::2])
+        assert torch.equal(made[..., ::2, ::2], made[..., ::2, 1::2])

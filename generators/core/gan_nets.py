@@ -63,11 +63,16 @@ class GeneratorNet(nn.Module):
         )
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(widths):
-            # Shuffled to twice the size (Shi et al. 2016): no checkerboard.
+            # Shuffled to twice the size (Shi et al. 2016), which begins as a doubling of pixels: no checkerboard.
             layers += [Block(wide), nn.LeakyReLU(LEAK), nn.Conv2d(wide, 4 * narrow, 3, 1, 1), nn.PixelShuffle(2)]
         layers += [nn.LeakyReLU(LEAK), nn.Conv2d(width, channels, 3, 1, 1)]
         self.up = nn.Sequential(*layers)
         _initialise(self)
+        for layer, after in pairwise(layers):
+            if isinstance(after, nn.PixelShuffle):
+                assert isinstance(layer, nn.Conv2d)
+                alike = layer.weight.detach()[::4].repeat_interleave(4, 0)  # Aitken et al. 2017
+                layer.weight.data.copy_(alike)
         last = layers[-1].weight
         assert isinstance(last, Tensor)
         nn.init.normal_(last, 0, 0.1 / math.sqrt(9 * width))
