@@ -279,6 +279,48 @@ class KneserNey:
             p[symbols] += level.weights[start:stop]
         return p
 
+    def knows(self, symbols: list[int]) -> bool:
+        """Whether these symbols' n-gram, cut to order - 1, was ever followed by anything."""
+        return self.context(symbols)[-1] >= 0
+
+    def familiarity(self, symbols: list[int]) -> float:
+        """How much of `symbols`, back from its end, is an n-gram of the text: the share, in (0, 1]."""
+        depth = sum(node >= 0 for node in self.context(symbols)) if len(symbols) > 1 else 2
+        return depth / min(len(symbols), self.order)
+
+    def before(self, symbols: list[int]) -> tuple[Ints, Floats] | None:
+        """What stood before `symbols`, start symbols too, and how often, by the longest n-gram that has any."""
+        for n in range(min(self.order - 1, len(symbols)), 0, -1):
+            node = 0
+            for level, symbol in zip(self.levels, symbols[:n], strict=False):
+                node = level.child(node, symbol) if node >= 0 else -1
+            if node < 0:
+                continue
+            suffixes, first, counts = self.befores[n]
+            start, stop = np.searchsorted(suffixes, [node, node + 1])
+            if start < stop:
+                return first[start:stop], np.maximum(counts[start:stop], 1.0)
+        return None
+
+    def followers(self, symbol: int) -> NDArray[np.bool_] | None:
+        """Which symbols ever came after a start symbol, (size,); None where single symbols are all that is counted."""
+        if self.order == 1:
+            return None
+        node, level = self.context([symbol])[1], self.levels[1]
+        known = np.zeros(self.size, dtype=bool)
+        known[level.symbols[level.first[node] : level.first[node + 1]]] = True
+        return known
+
+    @property
+    def reversible(self) -> bool:
+        """It has a `before`."""
+        return True
+
+    @property
+    def lookbacks(self) -> list[int | None]:
+        """One symbol less far each time."""
+        return list(range(self.order - 1, min(self.order - 1, 1) - 1, -1))
+
     def suffixes(self) -> list[Ints]:
         """For every level the node of each n-gram without its first symbol, one level down (-1: pruned)."""
         base = self.size + self.starts
