@@ -1,9 +1,9 @@
 """A decoder-only transformer of characters (Radford et al. 2018), in the small form that trains well on two cores.
 
 What differs from GPT-2: rotary positions, normed queries and keys, squared ReLU, norms without weights, blocks that
-start as nothing, logits kept within +-CAP by tanh, and a table that gives every pair of neighbouring characters a
-vector of its own beside the character's. Matrices are trained by Muon, the rest by Adam. The parts are in
-`generators.core.layers`, `optim` and `language_model`.
+start as nothing, and logits kept within +-CAP by tanh; that is NanoChat's form (Karpathy 2025), which transformers
+knows. Matrices are trained by Muon, the rest by Adam. The parts are in `generators.core.layers`, `optim` and
+`language_model`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from generators.core.layers import Block, Cache, norm, rotary_tables
 from generators.core.optim import Muon
 
 CAP = 15.0  # of a logit
-PAIRS = 65_536  # vectors for pairs of neighbours at most; beyond that, pairs share them
 
 
 @dataclass
@@ -51,44 +50,29 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
 
 
-@dataclass(frozen=True)
-class Carried:
-    """What is kept of the positions read: each block's keys and values, and the last symbol (B,)."""
-
-    blocks: tuple[Cache, ...]
-    last: Tensor
-
-
 class Net(nn.Module):
-    """Symbols (B, T) -> logits (B, T, size); reads `size` + `starts` symbols."""
+    """Symbols (B, T) -> logits (B, T, symbols) and each block's keys and values."""
 
-    def __init__(self, config: Config, size: int, starts: int) -> None:
+    def __init__(self, config: Config, symbols: int) -> None:
         super().__init__()
-        width, reads = config.width, size + starts
-        self.reads = reads
-        self.symbols = nn.Embedding(reads, width)
-        self.pairs = nn.Embedding(min(reads * reads, PAIRS), width)
-        nn.init.zeros_(self.pairs.weight)
+        width = config.width
+        self.symbols = nn.Embedding(symbols, width)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(width, config.heads, config.dropout) for _ in range(config.layers))
-        self.head = nn.Linear(width, size, bias=False)
+        self.head = nn.Linear(width, symbols, bias=False)
         nn.init.zeros_(self.head.weight)
+        self.tables: Tensor
         self.register_buffer("tables", rotary_tables(config.context, width // config.heads), persistent=False)
 
-    def forward(self, symbols: Tensor, carried: Carried | None = None) -> tuple[Tensor, Carried]:
+    def forward(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
         """`carried` from the call that read what stands before; together at most `context` positions."""
-        before = symbols[:, :1] if carried is None else carried.last[:, None]
-        pairs = torch.cat([before, symbols[:, :-1]], 1) * self.reads + symbols
-        x = norm(self.symbols(symbols) + self.pairs(pairs % self.pairs.num_embeddings))
-        x = first = self.dropout(x)
-        at = 0 if carried is None else carried.blocks[0][0].size(2)
-        tables = self.tables[:, at : at + symbols.size(1)]
-        caches = []
+        x = self.dropout(norm(self.symbols(symbols)))
+        at = 0 if carried is None else carried[0][0].size(2)
+        tables, caches = self.tables[:, at : at + symbols.size(1)], []
         for i, block in enumerate(self.blocks):
-            x, cache = block(x, first, tables, None if carried is None else carried.blocks[i])
+            x, cache = block(x, tables, None if carried is None else carried[i])
             caches.append(cache)
-        logits = CAP * torch.tanh(self.head(norm(x)).float() / CAP)
-        return logits, Carried(tuple(caches), symbols[:, -1])
+        return CAP * torch.tanh(self.head(norm(x)).float() / CAP), caches
 
 
 class GPT(LanguageModel):
@@ -99,8 +83,8 @@ class GPT(LanguageModel):
     Config = Config
     net: Net
 
-    def build(self, size: int, starts: int) -> Net:
-        return Net(self.config, size, starts)
+    def build(self, symbols: int) -> Net:
+        return Net(self.config, symbols)
 
     @property
     def reach(self) -> int:

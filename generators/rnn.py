@@ -61,17 +61,17 @@ class Config:
 
 
 class Net(nn.Module):
-    """Symbols (B, T) -> logits (B, T, size), and each layer's last state; reads `size` + `starts` symbols."""
+    """Symbols (B, T) -> logits (B, T, symbols), and each layer's last state."""
 
-    def __init__(self, cell: str, config: Config, size: int, starts: int) -> None:
+    def __init__(self, cell: str, config: Config, symbols: int) -> None:
         super().__init__()
-        self.size, self.dropout, self.weight_dropout = size, config.dropout, config.weight_dropout
-        self.symbols = nn.Embedding(size + starts, config.width)
+        self.dropout, self.weight_dropout = config.dropout, config.weight_dropout
+        self.symbols = nn.Embedding(symbols, config.width)
         nn.init.normal_(self.symbols.weight, std=0.1)
         self.layers = nn.ModuleList(
             CELLS[cell](config.width, config.width, batch_first=True) for _ in range(config.layers)
         )
-        self.bias = nn.Parameter(torch.zeros(size))
+        self.bias = nn.Parameter(torch.zeros(symbols))
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, symbols: Tensor, carried: list[Any] | None = None) -> tuple[Tensor, list[Any]]:
@@ -91,7 +91,7 @@ class Net(nn.Module):
             )
             x = x + self._locked(made)
             states.append(state)
-        logits = (self.scale * norm(x)) @ self.symbols.weight[: self.size].T + self.bias
+        logits = (self.scale * norm(x)) @ self.symbols.weight.T + self.bias
         return CAP * torch.tanh(logits.float() / CAP), states
 
     def _locked(self, x: Tensor) -> Tensor:
@@ -109,8 +109,8 @@ class RNN(LanguageModel):
     Config = Config
     net: Net
 
-    def build(self, size: int, starts: int) -> Net:
-        return Net(self.family, self.config, size, starts)
+    def build(self, symbols: int) -> Net:
+        return Net(self.family, self.config, symbols)
 
     @property
     def reach(self) -> int:

@@ -252,6 +252,27 @@ class KneserNey:
             p[at] = level.backoff[contexts] * p[at] + np.where(nodes >= 0, level.weights[nodes], 0.0)
         return np.log(p)
 
+    def distributions(self, sequence: NDArray[Any], part: int = 20_000) -> NDArray[np.float32]:
+        """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time."""
+        sequence = np.asarray(sequence, dtype=np.int64)
+        found = np.empty((len(sequence), self.size), np.float32)
+        reach = self.order - 1
+        for begin in range(0, len(sequence), part):
+            first = max(0, begin - reach)
+            piece = sequence[first : begin + part]
+            p = np.tile(self.floor, (len(piece), 1))
+            for level, (at, contexts, _) in zip(self.levels, self._walk(piece), strict=True):
+                p[at] *= level.backoff[contexts, None]
+                starts, counts = level.first[contexts], level.first[contexts + 1] - level.first[contexts]
+                children = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+                rows, symbols = np.repeat(at, counts), level.symbols[children]
+                if symbols.max(initial=0) >= self.size:  # start symbols among the single symbols
+                    kept = symbols < self.size
+                    rows, symbols, children = rows[kept], symbols[kept], children[kept]
+                p[rows, symbols] += level.weights[children]
+            found[begin : begin + part] = p[begin - first :]
+        return found
+
     def context(self, symbols: list[int]) -> list[int]:
         """What `distribution` needs to know of the symbols so far: their last 0, 1, ... symbols' nodes (-1: none)."""
         state = [0]
@@ -317,7 +338,7 @@ class KneserNey:
         return True
 
     @property
-    def lookbacks(self) -> list[int | None]:
+    def lookbacks(self) -> list[int]:
         """One symbol less far each time."""
         return list(range(self.order - 1, min(self.order - 1, 1) - 1, -1))
 

@@ -1,10 +1,12 @@
 """What the neural language models share: symbols as arrays, batches to train on, exact scores, one symbol at a time.
 
-A family brings a network that maps symbols (B, T) and what it carries from the symbols before to logits (B, T, size)
-and what it carries on: keys and values (GPT) or hidden states (RNN).
+A family brings a network that maps symbols (B, T) and what it carries from the symbols before to logits of all symbols
+(B, T, V) and what it carries on: keys and values (GPT) or hidden states (RNN). The first symbol is the unknown one; the
+start symbols of a list's kinds come after the characters.
 
-Unusual here: the unknown symbol is never predicted by the network. It has a fixed share of the probability, that of
-the characters seen once in the training text (Good 1953), so a score of text with new characters is finite and fair.
+Unusual here: neither the unknown symbol nor a start symbol is ever predicted. The unknown one has a fixed share of the
+probability, that of the characters seen once in the training text (Good 1953), so a score of text with new characters
+is finite and fair.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ PADDING = -100  # a target that no loss is taken of
 
 
 class Carrying(Protocol):
-    """A network of symbols: (B, T) and what it carried -> logits (B, T, size), what it carries on."""
+    """A network of symbols: (B, T) and what it carried -> logits (B, T, V), what it carries on."""
 
     def __call__(self, symbols: Tensor, carried: Any = None) -> tuple[Tensor, Any]: ...
 
@@ -50,17 +52,14 @@ class State:
 
     tail: tuple[int, ...]
     carried: Any
-    logits: Tensor  # (size,)
+    logits: Tensor  # (V,)
 
 
 class NetPredictor:
-    """A network as a `generators.core.writing.Predictor`. reach: symbols that it sees at most, 0 for any number."""
+    """A network as a `generators.core.writing.Predictor` of `size` symbols. reach: those it sees at most, 0 for any."""
 
-    reversible = False
-    lookbacks: tuple[int | None, ...] = (None, None)
-
-    def __init__(self, net: Carrying, reach: int, unknown: float) -> None:
-        self.net, self.reach, self.unknown = net, reach, unknown
+    def __init__(self, net: Carrying, size: int, reach: int, unknown: float) -> None:
+        self.net, self.size, self.reach, self.unknown = net, size, reach, unknown
 
     @torch.inference_mode()
     def context(self, symbols: list[int]) -> State:
@@ -80,7 +79,7 @@ class NetPredictor:
 
     def distribution(self, context: State, longest: int | None = None) -> Floats:
         """(size,) the next symbol's probabilities."""
-        return known_and_unknown(context.logits, self.unknown).double().numpy()
+        return probabilities(context.logits[: self.size], self.unknown).double().numpy()
 
     def knows(self, symbols: list[int]) -> bool:
         """It can tell what follows whatever symbols."""
@@ -92,8 +91,18 @@ class NetPredictor:
         if len(symbols) < 2:
             return 0.0
         logits, _ = self.net(torch.tensor([symbols[:-1]]))
-        losses = functional.cross_entropy(logits[0, :, 1:], torch.tensor(symbols[1:]) - 1)
+        losses = functional.cross_entropy(logits[0, :, 1 : self.size], torch.tensor(symbols[1:]) - 1)
         return -float(losses)
+
+    @property
+    def reversible(self) -> bool:
+        """It has no `before`."""
+        return False
+
+    @property
+    def lookbacks(self) -> tuple[None, None]:
+        """It always sees all there is."""
+        return (None, None)
 
     def before(self, symbols: list[int]) -> None:
         """It predicts forwards only."""
@@ -104,7 +113,7 @@ class NetPredictor:
         return None
 
 
-def known_and_unknown(logits: Tensor, unknown: float) -> Tensor:
+def probabilities(logits: Tensor, unknown: float) -> Tensor:
     """Probabilities (..., size) of logits: the unknown symbol, the first, has the share `unknown`."""
     p = functional.softmax(logits.double()[..., 1:], -1) * (1 - unknown)
     return torch.cat([torch.full_like(p[..., :1], unknown), p], -1)
@@ -112,8 +121,8 @@ def known_and_unknown(logits: Tensor, unknown: float) -> Tensor:
 
 def unknown_share(symbols: Ints) -> float:
     """The share of symbols that were seen once only, at least of half a one: what a new symbol's turn is worth."""
-    once = np.count_nonzero(np.bincount(symbols) == 1)
-    return float(max(once, 0.5) / max(len(symbols), 1))
+    once = int(np.count_nonzero(np.bincount(symbols) == 1))
+    return max(once, 0.5) / max(len(symbols), 1)
 
 
 class LanguageModel(TextModel):
@@ -129,11 +138,11 @@ class LanguageModel(TextModel):
         self.items = "invent_names" in info.tasks
         self.tasks = frozenset(info.tasks)  # type: ignore[misc]
         self.config = self.Config(**info.config)
-        self.net = self.build(len(vocabulary), len(lengths) - 1)
+        self.net = self.build(len(vocabulary) + len(lengths) - 1)
 
     @abstractmethod
-    def build(self, size: int, starts: int) -> nn.Module:
-        """A new network that predicts `size` symbols and reads as many and `starts` start symbols."""
+    def build(self, symbols: int) -> nn.Module:
+        """A new network of so many symbols."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -151,7 +160,7 @@ class LanguageModel(TextModel):
     @property
     def predictor(self) -> NetPredictor:
         """The network predicts."""
-        return NetPredictor(self.net, self.reach, self.unknown)
+        return NetPredictor(self.net, len(self.vocabulary), self.reach, self.unknown)
 
     def share(self, item: str, kind: int) -> float:
         """How much of an item's likelihood, under every kind, is that of `kind`."""
@@ -185,7 +194,8 @@ class LanguageModel(TextModel):
         identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(text)}
         model.trained = train(stepper, model.batches(splits.train, run.seed), run, identity=identity)
         model.net.eval().requires_grad_(False)
-        model.net.half().float()  # as it will be stored, so that it scores the same before and after
+        for tensor in model.net.parameters():
+            tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
         return model
 
     def batches(self, texts: Texts, seed: int) -> Callable[[int], Tensor]:
@@ -240,13 +250,13 @@ class LanguageModel(TextModel):
         read, said = tokens[:-1], tokens[1:]
         n, reach = len(read), self.reach
         if not reach:
-            found, carried = [], None
+            parts, carried = [], None
             for start in range(0, n, CHUNK):
                 logits, carried = self.net(read[None, start : start + CHUNK], carried)
-                found.append(self._losses(logits, said[None, start : start + CHUNK])[0])
-            return torch.cat(found).cpu().numpy()
+                parts.append(self._losses(logits, said[None, start : start + CHUNK])[0])
+            return np.asarray(torch.cat(parts).cpu())
         if n <= reach:
-            return self._losses(self.net(read[None])[0], said[None])[0].cpu().numpy()
+            return np.asarray(self._losses(self.net(read[None])[0], said[None])[0].cpu())
         half = reach // 2
         windows, targets = read.unfold(0, reach, half), said.unfold(0, reach, half)  # (K, reach)
         losses = torch.cat(
@@ -256,12 +266,12 @@ class LanguageModel(TextModel):
         if len(found) < n:
             last = self._losses(self.net(read[None, -reach:])[0], said[None, -reach:])[0]
             found = torch.cat([found, last[len(found) - n :]])
-        return found.cpu().numpy()
+        return np.asarray(found.cpu())
 
     def _losses(self, logits: Tensor, said: Tensor) -> Tensor:
-        """Nats (B, T) in double precision of symbols (B, T) under logits (B, T, size)."""
+        """Nats (B, T) in double precision of symbols (B, T) under logits (B, T, V)."""
         losses = functional.cross_entropy(
-            logits.float()[..., 1:].transpose(1, 2), (said - 1).clamp_min(0), reduction="none"
+            logits.float()[..., 1 : len(self.vocabulary)].transpose(1, 2), (said - 1).clamp_min(0), reduction="none"
         ).double()
         known = losses - math.log1p(-self.unknown)
         return torch.where(said == UNKNOWN, -math.log(self.unknown), known)
@@ -349,8 +359,8 @@ class LanguageStepper:
         said = batch[:, 1:]
         size = len(self.model.vocabulary)
         logits = self.read(batch[:, :-1], accelerator)
-        targets = torch.where((said == UNKNOWN) | (said >= size), PADDING, said - 1)
-        loss = functional.cross_entropy(logits.float()[..., 1:].flatten(0, 1), targets.flatten(), ignore_index=PADDING)
+        targets = torch.where((said == UNKNOWN) | (said >= size), PADDING, said)
+        loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=PADDING)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         accelerator.backward(loss)
@@ -360,7 +370,7 @@ class LanguageStepper:
         return {"nats_per_symbol": loss.item(), "gradient_norm": float(norm or 0)}
 
     def read(self, symbols: Tensor, accelerator: Accelerator) -> Tensor:
-        """The logits (B, T, size) of a step's symbols (B, T)."""
+        """The logits (B, T, V) of a step's symbols (B, T)."""
         logits: Tensor = self.modules["net"](symbols)[0]
         return logits
 

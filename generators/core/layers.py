@@ -1,5 +1,7 @@
 """What transformers here are built of: rotary attention with normed queries and keys, and blocks that start as nothing.
 
+They are those of NanoChat (Karpathy 2025), so that a network of them can be saved as one of transformers' own.
+
 Shapes: B sequences, T positions, S positions seen (with a cache, those before too), w = width, h = heads.
 Norms are root mean squares without weights (Zhang & Sennrich 2019). The last matrix of each half of a block starts from
 zero, so that a new network passes its input on.
@@ -12,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 ROTARY_BASE = 1024.0
-SHARPNESS = 1.2  # factor of the usual 1 / sqrt(w / h) that normed queries and keys want
+EPS = 1e-6  # under the root of a norm
 Cache = tuple[Tensor, Tensor]  # keys and values of the positions before, each (B, h, S, w / h)
 
 
 def norm(x: Tensor) -> Tensor:
     """`x` over the root mean square of its last dimension."""
-    return functional.rms_norm(x, (x.size(-1),))
+    return functional.rms_norm(x, (x.size(-1),), eps=EPS)
 
 
 def rotary_tables(positions: int, size: int) -> Tensor:
@@ -32,7 +34,7 @@ def rotated(x: Tensor, tables: Tensor) -> Tensor:
     """Queries or keys (B, h, T, w / h) turned by the angles of their positions, `tables` (2, T, w / h / 2)."""
     cos, sin = tables.to(x.dtype)
     left, right = x.chunk(2, -1)
-    return torch.cat([left * cos - right * sin, left * sin + right * cos], -1)
+    return torch.cat([left * cos + right * sin, right * cos - left * sin], -1)
 
 
 class Attention(nn.Module):
@@ -62,16 +64,12 @@ class Attention(nn.Module):
             v,
             attn_mask=mask,
             is_causal=self.causal and cache is None,
-            scale=SHARPNESS * (w // self.heads) ** -0.5,
         )
         return self.out(seen.transpose(1, 2).reshape(b, t, w)), (k, v)
 
 
 class Block(nn.Module):
-    """Attention, then two dense layers with squared ReLU between (So et al. 2021), each on normed input and added.
-
-    Before both, a learned share of the network's own input is mixed in anew.
-    """
+    """Attention, then two dense layers with squared ReLU between (So et al. 2021), each on normed input and added."""
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool = True) -> None:
         super().__init__()
@@ -79,12 +77,10 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width, bias=False)
         self.down = nn.Linear(4 * width, width, bias=False)
         nn.init.zeros_(self.down.weight)
-        self.mix = nn.Parameter(torch.tensor([1.0, 0.0]))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, first: Tensor, tables: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
-        """`first` (B, T, w): the input of the first block."""
-        x = self.mix[0] * x + self.mix[1] * first
+    def forward(self, x: Tensor, tables: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
+        """(B, T, w) -> (B, T, w), and the cache for what comes after."""
         seen, cache = self.attention(norm(x), tables, cache)
         x = x + self.dropout(seen)
         return x + self.dropout(self.down(functional.relu(self.up(norm(x))).square())), cache

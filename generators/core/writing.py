@@ -6,6 +6,7 @@ Unusual here: from n-grams a text can grow backwards too, from what stood before
 from __future__ import annotations
 
 from collections.abc import Generator as Progress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ class Predictor(Protocol):
         """Whether it has a `before`."""
 
     @property
-    def lookbacks(self) -> list[int | None]:
+    def lookbacks(self) -> Sequence[int | None]:
         """Values of `longest` to try one after the other by whoever needs something new; None: all there is."""
 
 
@@ -108,11 +109,11 @@ class Writer:
         Where nothing predicts backwards, one with the word put where it is likeliest in a text, which goes on from it.
         """
         if not self.predictor.reversible:
-            made = yield from self.onwards(context, words)
-            made = [*made[: self._best_place(form, context, made)], *form]
-            left = max(words - len(self._text(made).split()), 2)
-            rest = yield from self.onwards([*context, *made], left, boundary=True)
-            return [*made, *rest]
+            text = yield from self.onwards(context, words)
+            text = [*text[: self._best_place(form, context, text)], *form]
+            left = max(words - len(self._text(text).split()), 2)
+            rest = yield from self.onwards([*context, *text], left, boundary=True)
+            return [*text, *rest]
         made: list[int] = []
         if prompted or words >= 40:
             for longer in (1, 2, 4):
