@@ -12,9 +12,9 @@ import generators
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Partial, Request
 from generators.core.kneser_ney import UNKNOWN
-from generators.core.nanochat import export, load_exported
 from generators.core.training import Run
 from generators.data.splits import Splits, Texts
+from generators.nanochat import export, load_exported
 
 FAMILIES = {
     "gpt": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8},
