@@ -10,9 +10,6 @@ symbols), `kneser_ney` (the counts), `likelihood`, `writing` (running text) and 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator as Progress
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.arrays import packed, under, unpacked
-from generators.core.bounds import within
-from generators.core.errors import CheckpointError, DataError, RequestError
-from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, rng
-from generators.core.inventing import Inventor, fingerprints
-from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
-from generators.core.labels import match_label
+from generators.core.errors import CheckpointError, DataError
+from generators.core.generator import ModelInfo, Splits, Texts, rng
+from generators.core.inventing import fingerprints
+from generators.core.kneser_ney import Floats, Ints, KneserNey
 from generators.core.likelihood import Likelihood, Speller
-from generators.core.vocabulary import Vocabulary, capitalisations
-from generators.core.writing import TRIES, Writer
+from generators.core.text_model import TextModel
+from generators.core.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from generators.core.training import Run
@@ -39,7 +34,6 @@ ITEM_ORDERS = range(3, 9)
 NEAR_BEST = 1.01  # of the orders whose validation loss is within 1 %, the shortest: it copies least
 TUNE_ON = 50_000  # symbols, at most, that the discounts are tuned on
 TUNE_FROM = 2_000  # symbols, at least
-SAMPLE_WORDS = 100  # of a raw sample of running text
 
 
 @dataclass
@@ -52,13 +46,11 @@ class Config:
     tune: bool = True  # discounts tuned on a held-back piece of the training text, else from its counts of counts
 
 
-class Markov(Generator):
+class Markov(TextModel):
     """An n-gram model of text (`write_text`) or of a list of items (`invent_names`)."""
 
     family = "markov"
     kinds = frozenset({"markov"})
-    medium = "text"
-    tasks = frozenset({"write_text", "invent_names"})
     budgeted = False  # counting is done when the data has been read: minutes and steps have no say in it
     Config = Config
 
@@ -66,18 +58,13 @@ class Markov(Generator):
         """known: `fingerprints` of items that are not new. lengths: the longest item in symbols, then how many items
         there are of each kind."""
         self.info, self.likelihood, self.known, self.lengths = info, likelihood, known, lengths
-        self.items = likelihood.items
+        self.items, self.vocabulary = likelihood.items, likelihood.vocabulary
         self.tasks = frozenset(info.tasks)  # type: ignore[misc]
 
     @property
     def counts(self) -> KneserNey:
         """The n-grams."""
         return self.likelihood.counts
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The symbols."""
-        return self.likelihood.vocabulary
 
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
@@ -179,34 +166,6 @@ class Markov(Generator):
             nats = self.likelihood.nats(split).sum()
         return {"nats_per_char": float(nats / n), "n": float(n)}
 
-    def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
-        """See `Generator.draw`: one text, or one list of names, a name a line."""
-        cancel.check()
-        args = request.args
-        if request.task == "invent_names":
-            yield from self._invent(args, seed, cancel)
-        else:
-            yield from self._write_text(args, rng(seed), cancel)
-
-    def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
-        """`texts` (N,) str as the model has them, at temperature 1: items (known ones too), or about 100 words each.
-
-        Items are drawn given that they are no longer than the longest of the data.
-        """
-        kind = self._kind(label or "any") if self.items else None
-        texts = []
-        for i in range(within("count", count, 1, 10**6)):
-            random = rng(seed, i)
-            if self.items:
-                item = None
-                while not item:
-                    item = self._inventor().draw(kind, "", random, temperature=1.0)
-                texts.append(item)
-            else:
-                text = _last(self._writer(1.0, random, Cancel()).onwards(self._lead(), SAMPLE_WORDS))
-                texts.append(self.vocabulary.decode(text).strip())
-        return {"texts": np.asarray(texts)}
-
     def card_notes(self) -> str:
         """What is particular to this model."""
         unit = f"{self.vocabulary.unit}s"
@@ -219,114 +178,14 @@ class Markov(Generator):
             notes += " An item's end counts as one character in `nats_per_char`. Invented items are never in the data."
         return notes
 
-    # Lists of items
+    @property
+    def predictor(self) -> KneserNey:
+        """The counts predict."""
+        return self.counts
 
-    def _inventor(self) -> Inventor:
-        return Inventor(self.likelihood, self.known, int(self.lengths[0]))
-
-    def _kind(self, kind: str) -> int | None:
-        """The kind's number, None for any. Raises `RequestError` that lists the kinds."""
-        if kind.casefold() in ("", "any", "auto") or not self.info.labels:
-            return None
-        label = match_label(kind, self.info.labels)
-        if label is None:
-            kinds = ", ".join([*self.info.labels, "any"])
-            raise RequestError(f"{self._name()} knows no names of the kind {kind!r}; it knows {kinds}.")
-        return self.info.labels.index(label)
-
-    def _name(self) -> str:
-        return self.info.name or "This model"
-
-    def _invent(self, args: Any, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
-        """Distinct items that are not in the data, one a line."""
-        count = within("count", args.get("count", 5), 1, 100)
-        asked, prefix = str(args.get("kind") or "any"), str(args.get("starts_with") or "").strip()
-        kind = self._kind(asked)
-        if not self.info.labels and asked.casefold() not in ("any", "auto", "name", "names"):
-            yield Partial(f"{self._name()} knows one kind of names only; the kind {asked!r} is left out.")
-        letters = {letter for token in self.vocabulary.tokens for letter in token.casefold()} - {"\n"}
-        odd = sorted(set(prefix.casefold()) - letters)
-        if odd:
-            raise RequestError(f"No name that {self._name()} knows has {' '.join(odd)} in it; choose other letters.")
-        inventor = self._inventor()
-        names: list[str] = []
-        taken: set[str] = set()
-        copied = 0
-        for i in range(count):
-            name, new = inventor.new(kind, prefix, rng(seed, i), taken, cancel)
-            if name is None:
-                break
-            copied += not new
-            names.append(name)
-            taken.add(name.casefold())
-        if not names:
-            raise RequestError(f"{self._name()} finds no name that starts with {prefix!r}; choose fewer first letters.")
-        if copied or len(names) < count:
-            yield Partial(
-                f"{self._name()} found {len(names) - copied} new names of {count} asked for"
-                + (f"; {copied} are from its data." if copied else ".")
-            )
-        yield "\n".join(names)
-
-    # Running text
-
-    def _lead(self) -> list[int]:
-        """The symbols that a text starts after: a sentence's end."""
-        for lead in (".\n", ". ", "\n"):
-            symbols = self.vocabulary.encode(lead).tolist()
-            if UNKNOWN not in symbols and self.counts.context(symbols)[-1] >= 0:
-                return list(symbols)
-        return []
-
-    def _write_text(self, args: Any, random: np.random.Generator, cancel: Cancel) -> Iterator[str | Partial]:
-        """The prompt and what follows it."""
-        words = within("words", args.get("words", 60), 1, 1000)
-        temperature = within("temperature", args.get("temperature", 0.8), 0.0, 2.0)
-        prompt, wanted = str(args.get("prompt") or "").strip(), str(args.get("must_include") or "").strip()
-        style = str(args.get("style") or "auto").casefold()
-        about = f"{self.info.name} {self.info.data} {self.family} auto any".casefold()
-        if not all(word in about for word in re.findall(r"\w+", style)):
-            yield Partial(f"{self._name()} writes in one style only, that of {self.info.data}; {style!r} is left out.")
-        context, unknown = self.vocabulary.understand(self.vocabulary.decode(self._lead()) + prompt)
-        if unknown:
-            what = f"{self.vocabulary.unit}s {', '.join(unknown)}"
-            yield Partial(f"{self._name()} does not know the {what}; it goes on from the rest.")
-        writer = self._writer(temperature, random, cancel)
-        if not wanted:
-            made = yield from writer.onwards(context, words)
-            yield self._joined(prompt, made)
-            return
-        has = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)", re.IGNORECASE)
-        form = self._form(wanted)
-        for attempt in range(TRIES):
-            if attempt == 0:
-                made = yield from writer.onwards(context, words)
-            else:
-                made = yield from writer.around(form, context, words, prompted=bool(prompt))
-            text = self._joined(prompt, made)
-            if has.search(text):
-                yield text
-                return
-        raise RequestError(f"{self._name()} found no text with {wanted!r} in it; choose another word or seed.")
-
-    def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
-        return Writer(self.counts, self.vocabulary.tokens, self.vocabulary.by_word, temperature, random, cancel)
-
-    def _joined(self, prompt: str, made: list[int]) -> str:
-        return (prompt + self.vocabulary.decode(made)).strip()
-
-    def _form(self, wanted: str) -> list[int]:
-        """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
-        found: list[tuple[float, int, list[int]]] = []
-        for form in capitalisations(wanted):
-            symbols = self.vocabulary.encode(f" {form}").tolist()
-            if UNKNOWN not in symbols:
-                depth = sum(node >= 0 for node in self.counts.context(symbols)) if len(symbols) > 1 else 2
-                found.append((-depth / min(len(symbols), self.counts.order), len(found), symbols))
-        if not found:
-            what = "is not one of the words" if self.vocabulary.by_word else "is not in the characters"
-            raise RequestError(f"{wanted!r} {what} that {self._name()} learnt from {self.info.data}; choose another.")
-        return min(found)[2]
+    def share(self, item: str, kind: int) -> float:
+        """How much of an item's likelihood, under every kind, is that of `kind`."""
+        return self.likelihood.share(item, kind)
 
     # Checkpoints
 
@@ -378,12 +237,3 @@ def _unknown_share(sequence: Ints, size: int) -> float:
     """Order 0's probability of an unknown word: the share of the vocabulary that was seen once only."""
     once = np.count_nonzero(np.bincount(sequence, minlength=size) == 1)
     return float(min(max(once / size, 0.01), 0.99))
-
-
-def _last(steps: Progress[Partial, None, list[int]]) -> list[int]:
-    """What a generator returns in the end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            return list(done.value)

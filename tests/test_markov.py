@@ -278,3 +278,15 @@ def test_a_file_of_names(tmp_path):
 def test_it_needs_no_torch():
     code = "import generators.markov, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_distributions_of_a_whole_text_are_those_of_each_place():
+    random = np.random.default_rng(0)
+    sequence = np.append(5, random.integers(1, 5, 400))
+    counts = KneserNey.fit(sequence, size=5, starts=1, order=4)
+    held = np.concatenate([[5], random.integers(0, 5, 60)])
+    found = counts.distributions(held, part=7)
+    for i in range(1, len(held)):
+        assert np.allclose(found[i], counts.distribution(counts.context(held[max(0, i - 3) : i].tolist())), atol=1e-6)
+    chosen = found[np.arange(1, len(held)), held[1:]]
+    assert np.allclose(np.log(chosen), counts.log_probs(held)[1:], atol=1e-5)

@@ -1,18 +1,17 @@
-"""Inventing with n-gram counts of a list: items that are like those of the list and not among them."""
+"""Inventing from what a list taught: items that are like those of the list and not among them."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from generators.core.generator import Cancel
 from generators.core.kneser_ney import Ints
-from generators.core.likelihood import Likelihood
-from generators.core.writing import pick
+from generators.core.vocabulary import Vocabulary
+from generators.core.writing import Predictor, pick
 
 TEMPERATURE = 0.7
 REDRAWS = 100  # of an item that is not new, before the context is cut by one symbol
@@ -30,11 +29,19 @@ def fingerprints(items: Iterable[str]) -> Ints:
 
 @dataclass
 class Inventor:
-    """What items are drawn from: their likelihood, the `fingerprints` of the known ones, the longest's symbols."""
+    """What items are drawn from.
 
-    likelihood: Likelihood
+    starts: how many kinds of item there are, each with a start symbol after those of the vocabulary. known: the
+    `fingerprints` of the items that are not new. longest: the longest item's symbols. share: of an item's likelihood
+    under every kind, how much is that of one.
+    """
+
+    predictor: Predictor
+    vocabulary: Vocabulary
+    starts: int
     known: Ints
     longest: int
+    share: Callable[[str, int], float]
 
     def new(
         self, kind: int | None, prefix: str, random: np.random.Generator, taken: set[str], cancel: Cancel
@@ -44,15 +51,15 @@ class Inventor:
         One of a certain kind is kept with that kind's share of its likelihood, since kinds share what they say after a
         few letters: `Dindseman`, drawn as a female first name, is likelier a surname. taken: items, casefolded.
         """
-        spare, order = None, self.likelihood.counts.order
-        for context in range(order - 1, min(order - 1, 1) - 1, -1):
+        spare = None
+        for context in self.predictor.lookbacks:
             cancel.check()
             for _ in range(REDRAWS):
                 item = self.draw(kind, prefix, random, context)
                 if not item or item.casefold() in taken:
                     continue
                 if not self.is_known(item):
-                    if kind is None or random.random() < self.likelihood.share(item, kind):
+                    if kind is None or random.random() < self.share(item, kind):
                         return item, True
                     continue
                 spare = spare or item
@@ -75,13 +82,13 @@ class Inventor:
 
         kind: None draws one, all alike, however many the data has of each. context: look back at most so many symbols.
         """
-        counts, vocabulary = self.likelihood.counts, self.likelihood.vocabulary
-        drawn = int(random.integers(counts.starts))
+        predictor, vocabulary = self.predictor, self.vocabulary
+        drawn = int(random.integers(self.starts))
         start = len(vocabulary) + (drawn if kind is None else kind)
-        state, end, rest, made = counts.context([start]), vocabulary.symbols["\n"], prefix.casefold(), ""
-        first = self._first(state) if temperature < 1 else None
+        state, end, rest, made = predictor.context([start]), vocabulary.symbols["\n"], prefix.casefold(), ""
+        first = predictor.followers(start) if temperature < 1 else None
         for _ in range(self.longest + len(prefix)):
-            p = counts.distribution(state, context)
+            p = predictor.distribution(state, context)
             if rest:
                 folded = [token.casefold() for token in vocabulary.tokens]
                 p *= [bool(token) and (rest.startswith(token) or token.startswith(rest)) for token in folded]
@@ -97,18 +104,5 @@ class Inventor:
             token = vocabulary.tokens[symbol]
             made += token
             rest = rest[len(token) :]
-            state = counts.extend(state, symbol)
+            state = predictor.extend(state, symbol)
         return None
-
-    def _first(self, state: list[int]) -> NDArray[np.bool_] | None:
-        """Which symbols began an item after this start symbol's context: an invented one begins with one of them too.
-
-        None where single symbols are all that is counted.
-        """
-        counts = self.likelihood.counts
-        if counts.order == 1:
-            return None
-        start, level = state[1], counts.levels[1]
-        known = np.zeros(len(self.likelihood.vocabulary), dtype=bool)
-        known[level.symbols[level.first[start] : level.first[start + 1]]] = True
-        return known

@@ -252,6 +252,27 @@ class KneserNey:
             p[at] = level.backoff[contexts] * p[at] + np.where(nodes >= 0, level.weights[nodes], 0.0)
         return np.log(p)
 
+    def distributions(self, sequence: NDArray[Any], part: int = 20_000) -> NDArray[np.float32]:
+        """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time."""
+        sequence = np.asarray(sequence, dtype=np.int64)
+        found = np.empty((len(sequence), self.size), np.float32)
+        reach = self.order - 1
+        for begin in range(0, len(sequence), part):
+            first = max(0, begin - reach)
+            piece = sequence[first : begin + part]
+            p = np.tile(self.floor, (len(piece), 1))
+            for level, (at, contexts, _) in zip(self.levels, self._walk(piece), strict=True):
+                p[at] *= level.backoff[contexts, None]
+                starts, counts = level.first[contexts], level.first[contexts + 1] - level.first[contexts]
+                children = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+                rows, symbols = np.repeat(at, counts), level.symbols[children]
+                if symbols.max(initial=0) >= self.size:  # start symbols among the single symbols
+                    kept = symbols < self.size
+                    rows, symbols, children = rows[kept], symbols[kept], children[kept]
+                p[rows, symbols] += level.weights[children]
+            found[begin : begin + part] = p[begin - first :]
+        return found
+
     def context(self, symbols: list[int]) -> list[int]:
         """What `distribution` needs to know of the symbols so far: their last 0, 1, ... symbols' nodes (-1: none)."""
         state = [0]
@@ -278,6 +299,48 @@ class KneserNey:
                 symbols = level.symbols[start:stop]
             p[symbols] += level.weights[start:stop]
         return p
+
+    def knows(self, symbols: list[int]) -> bool:
+        """Whether these symbols' n-gram, cut to order - 1, was ever followed by anything."""
+        return self.context(symbols)[-1] >= 0
+
+    def familiarity(self, symbols: list[int]) -> float:
+        """How much of `symbols`, back from its end, is an n-gram of the text: the share, in (0, 1]."""
+        depth = sum(node >= 0 for node in self.context(symbols)) if len(symbols) > 1 else 2
+        return depth / min(len(symbols), self.order)
+
+    def before(self, symbols: list[int]) -> tuple[Ints, Floats] | None:
+        """What stood before `symbols`, start symbols too, and how often, by the longest n-gram that has any."""
+        for n in range(min(self.order - 1, len(symbols)), 0, -1):
+            node = 0
+            for level, symbol in zip(self.levels, symbols[:n], strict=False):
+                node = level.child(node, symbol) if node >= 0 else -1
+            if node < 0:
+                continue
+            suffixes, first, counts = self.befores[n]
+            start, stop = np.searchsorted(suffixes, [node, node + 1])
+            if start < stop:
+                return first[start:stop], np.maximum(counts[start:stop], 1.0)
+        return None
+
+    def followers(self, symbol: int) -> NDArray[np.bool_] | None:
+        """Which symbols ever came after a start symbol, (size,); None where single symbols are all that is counted."""
+        if self.order == 1:
+            return None
+        node, level = self.context([symbol])[1], self.levels[1]
+        known = np.zeros(self.size, dtype=bool)
+        known[level.symbols[level.first[node] : level.first[node + 1]]] = True
+        return known
+
+    @property
+    def reversible(self) -> bool:
+        """It has a `before`."""
+        return True
+
+    @property
+    def lookbacks(self) -> list[int]:
+        """One symbol less far each time."""
+        return list(range(self.order - 1, min(self.order - 1, 1) - 1, -1))
 
     def suffixes(self) -> list[Ints]:
         """For every level the node of each n-gram without its first symbol, one level down (-1: pruned)."""

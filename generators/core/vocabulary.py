@@ -6,6 +6,7 @@ Tokens put together are the text again, whichever they are, so that a likelihood
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Self
 
@@ -25,9 +26,11 @@ class Vocabulary:
         self.symbols = {token: i for i, token in enumerate(tokens) if i}
 
     @classmethod
-    def of(cls, text: str, by_word: bool) -> Self:
-        """Every token of `text`."""
-        return cls(["", *sorted(set(_parts(text, by_word)))], by_word)
+    def of(cls, text: str, by_word: bool, most: int = 0) -> Self:
+        """Every token of `text`, or the `most` usual ones."""
+        parts = _parts(text, by_word)
+        chosen = [token for token, _ in Counter(parts).most_common(most)] if most else set(parts)
+        return cls(["", *sorted(chosen)], by_word)
 
     def __len__(self) -> int:
         """How many symbols there are, the unknown one included."""

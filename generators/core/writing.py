@@ -1,17 +1,20 @@
-"""Writing with an n-gram model of running text: onwards from a context, or around a word that has to be in it.
+"""Writing running text symbol by symbol: onwards from a context, or around a word that has to be in it.
 
-Unusual here: a text can grow backwards too, from what stood before the n-grams of the training text.
+Unusual here: from n-grams a text can grow backwards too, from what stood before them in the training text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator as Progress
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from generators.core.generator import Cancel, Partial
-from generators.core.kneser_ney import UNKNOWN, Floats, KneserNey
+from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 
 ENDS, CLOSERS = ".!?\u2026", "\"'\u201d\u2019)]"
 MIN_P = 0.05  # what is drawn has at least this share of the likeliest symbol's probability; not so in raw samples
@@ -19,11 +22,44 @@ TRIES = 12  # at a text that has a word in it
 REPORT_EVERY = 100  # words
 
 
+class Predictor(Protocol):
+    """What predicts the next of `size` symbols from those before it."""
+
+    def context(self, symbols: list[int]) -> Any:
+        """What it needs to know of the symbols so far, as a value that `extend` leaves as it is."""
+
+    def extend(self, context: Any, symbol: int) -> Any:
+        """The context after one more symbol."""
+
+    def distribution(self, context: Any, longest: int | None = None) -> Floats:
+        """(size,) the next symbol's probabilities, the caller's own. `longest`: look back at most so many symbols."""
+
+    def knows(self, symbols: list[int]) -> bool:
+        """Whether it can tell what follows these symbols."""
+
+    def familiarity(self, symbols: list[int]) -> float:
+        """How usual it is that these symbols follow each other: only to be compared with others."""
+
+    def before(self, symbols: list[int]) -> tuple[Ints, Floats] | None:
+        """The symbols that may stand before these and their weights, (N,) each; None at a text's start."""
+
+    def followers(self, symbol: int) -> NDArray[np.bool_] | None:
+        """Which symbols may begin an item after this start symbol, (size,); None: any."""
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it has a `before`."""
+
+    @property
+    def lookbacks(self) -> Sequence[int | None]:
+        """Values of `longest` to try one after the other by whoever needs something new; None: all there is."""
+
+
 @dataclass
 class Writer:
-    """One writing: the counts, each symbol's text, whether symbols are words, and what it is drawn with."""
+    """One writing: what predicts, each symbol's text, whether symbols are words, and what it is drawn with."""
 
-    counts: KneserNey
+    predictor: Predictor
     tokens: list[str]
     by_word: bool
     temperature: float
@@ -32,12 +68,12 @@ class Writer:
 
     def onwards(self, context: list[int], words: int, *, boundary: bool = False) -> Progress[Partial, None, list[int]]:
         """About `words` words more, to a sentence's end if one is near. `boundary`: the last word is complete."""
-        state = self.counts.context(context)
+        state = self.predictor.context(context)
         made: list[int] = []
         limit, count, inside, cut = words + max(4, words // 4), 0, boundary, 0
         ends: list[tuple[int, int]] = []  # words, symbols
         while count <= limit and len(made) < 40 * limit:
-            p = self.counts.distribution(state)
+            p = self.predictor.distribution(state)
             if boundary:
                 p[[token[:1].isalnum() for token in self.tokens]] = 0.0
                 boundary = False
@@ -56,7 +92,7 @@ class Writer:
                 if words > REPORT_EVERY and count % REPORT_EVERY == 0:
                     yield Partial(f"{min(count, words)} words of {words}", min(count, words), words)
             made.append(symbol)
-            state = self.counts.extend(state, symbol)
+            state = self.predictor.extend(state, symbol)
             last = token.strip()
             if last and (last[-1] in ENDS or (ends and ends[-1][1] == len(made) - 1 and last in CLOSERS)):
                 ends = [*ends[: -1 if ends and ends[-1][1] == len(made) - 1 else None], (count, len(made))]
@@ -68,7 +104,16 @@ class Writer:
     def around(
         self, form: list[int], context: list[int], words: int, *, prompted: bool
     ) -> Progress[Partial, None, list[int]]:
-        """A text with a sentence grown around the wanted word, backwards to its beginning, then forwards."""
+        """A text with a sentence grown around the wanted word, backwards to its beginning, then forwards.
+
+        Where nothing predicts backwards, one with the word put where it is likeliest in a text, which goes on from it.
+        """
+        if not self.predictor.reversible:
+            text = yield from self.onwards(context, words)
+            text = [*text[: self._best_place(form, context, text)], *form]
+            left = max(words - len(self._text(text).split()), 2)
+            rest = yield from self.onwards([*context, *text], left, boundary=True)
+            return [*text, *rest]
         made: list[int] = []
         if prompted or words >= 40:
             for longer in (1, 2, 4):
@@ -85,7 +130,7 @@ class Writer:
             if not self.tokens[head[0]][:1].isspace() and " " in self.tokens:
                 made = [*made, self.tokens.index(" ")]
         made = [*made, *head]
-        left = max(words - len("".join(self.tokens[symbol] for symbol in made).split()), 2)
+        left = max(words - len(self._text(made).split()), 2)
         rest = yield from self.onwards([*context, *made], left, boundary=True)
         return [*made, *rest]
 
@@ -94,7 +139,7 @@ class Writer:
         best: list[int] = symbols
         for _ in range(TRIES):
             text = list(symbols)
-            while len("".join(self.tokens[symbol] for symbol in text).split()) <= words:
+            while len(self._text(text).split()) <= words:
                 self.cancel.check()
                 before = self._before(text)
                 if before is None:
@@ -109,20 +154,39 @@ class Writer:
         return best
 
     def _before(self, text: list[int]) -> int | None:
-        """A symbol that stands before `text`, by the longest n-gram that has one; None at the start of the text."""
-        for n in range(min(self.counts.order - 1, len(text)), 0, -1):
-            node = 0
-            for level, symbol in zip(self.counts.levels, text[:n], strict=False):
-                node = level.child(node, symbol) if node >= 0 else -1
-            if node < 0:
-                continue
-            suffixes, first, counts = self.counts.befores[n]
-            start, stop = np.searchsorted(suffixes, [node, node + 1])
-            if start < stop:
-                weights = np.maximum(counts[start:stop], 1.0)
-                symbol = int(first[start + pick(weights, self.temperature, self.random, barred=None)])
-                return None if symbol >= len(self.tokens) else symbol
-        return None
+        """A symbol that stands before `text`; None at the start of the text."""
+        found = self.predictor.before(text)
+        if found is None:
+            return None
+        symbol = int(found[0][pick(found[1], self.temperature, self.random, barred=None)])
+        return None if symbol >= len(self.tokens) else symbol
+
+    def _best_place(self, form: list[int], context: list[int], made: list[int]) -> int:
+        """After how many symbols of `made` the word `form`, which begins with a space, is likeliest to stand."""
+        state, best, place = self.predictor.context(context), -np.inf, 0
+        for i, symbol in enumerate(made):
+            if self.tokens[symbol][:1].isspace() and (i or not context):
+                self.cancel.check()
+                likely, at = 0.0, state
+                for part in form:
+                    likely += float(np.log(self.predictor.distribution(at)[part] + 1e-300))
+                    at = self.predictor.extend(at, part)
+                if likely > best:
+                    best, place = likely, i
+            state = self.predictor.extend(state, symbol)
+        return place
+
+    def _text(self, symbols: list[int]) -> str:
+        return "".join(self.tokens[symbol] for symbol in symbols)
+
+
+def finished(steps: Progress[Partial, None, list[int]]) -> list[int]:
+    """What a writing comes to in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return list(done.value)
 
 
 def pick(p: Floats, temperature: float, random: np.random.Generator, barred: int | None = UNKNOWN) -> int:

@@ -1,0 +1,349 @@
+"""A bidirectional transformer of words that fills blanks (Devlin et al. 2019): a masked language model.
+
+Of the words of a piece, 15 % are to be guessed: of those, 80 % are hidden, 10 % replaced by others, 10 % left as they
+are. Its blocks are those of the GPT here, without the arrow of time. A blank may hide one word or a few: for each
+number of words the likeliest are filled in, surest first, and the number is taken with which these words and their
+neighbours are likeliest, each guessed from all others (pseudo-likelihood: Salazar et al. 2020).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from generators.core.arrays import packed, under, unpacked
+from generators.core.errors import CheckpointError, DataError, RequestError
+from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, torch_rng
+from generators.core.kneser_ney import UNKNOWN, Ints
+from generators.core.layers import Block, norm, rotary_tables
+from generators.core.optim import Muon
+from generators.core.training import Run, share, train
+from generators.core.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+GUESSED, HIDDEN, REPLACED = 0.15, 0.8, 0.1
+CAP = 15.0  # of a logit
+BLANK = re.compile(r"\[MASK\]|_{2,}|(?<!\w)_(?!\w)", re.IGNORECASE)
+MOST_WORDS = 3  # that a blank is tried with
+ALTERNATIVES = 5
+NEIGHBOURS = 3  # on each side of a blank, by which its number of words is judged
+PASSES = 7  # of a score: in each, every seventh word is hidden
+VALIDATION = 4096  # held-out words that choose between the checkpoints of a run
+
+
+@dataclass
+class Config:
+    """Options of a BERT."""
+
+    layers: int = 4  # blocks, 1 to 48
+    width: int = 128  # numbers that stand for a word, a multiple of twice the heads, 8 to 2048
+    heads: int = 4  # heads of attention a block, 1 to 64
+    context: int = 64  # words that it sees, 8 to 1024
+    batch: int = 64  # pieces of `context` words a step, over all processes, 1 to 4096
+    words: int = 16_000  # different words that it knows at most, 100 to 200000
+    dropout: float = 0.1  # share of each half block's output that is left out in training, 0 to 0.9
+    learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
+    matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
+
+    def __post_init__(self) -> None:
+        bounds = {"layers": (1, 48), "width": (8, 2048), "heads": (1, 64), "context": (8, 1024), "batch": (1, 4096)}
+        for name, (low, high) in {**bounds, "words": (100, 200_000)}.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width is {self.width}; it must be a multiple of twice the heads, {2 * self.heads}.")
+        if not 0 <= self.dropout <= 0.9:
+            raise ValueError(f"dropout is {self.dropout}; it must be from 0 to 0.9.")
+        for name in ("learning_rate", "matrix_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
+
+
+class Net(nn.Module):
+    """Symbols (B, T), the mask's number after those of the words -> logits (B, T, size) of what stands there."""
+
+    def __init__(self, config: Config, size: int) -> None:
+        super().__init__()
+        self.symbols = nn.Embedding(size + 1, config.width)
+        nn.init.normal_(self.symbols.weight, std=0.1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.dropout, causal=False) for _ in range(config.layers)
+        )
+        self.last = nn.Linear(config.width, config.width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(size))
+        self.tables: Tensor
+        self.register_buffer("tables", rotary_tables(config.context, config.width // config.heads), persistent=False)
+
+    def forward(self, symbols: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """`wanted` (B, T) bool: the places whose logits are wanted, (N, size), in place of all."""
+        x = self.dropout(norm(self.symbols(symbols)))
+        for block in self.blocks:
+            x, _ = block(x, self.tables[:, : symbols.size(1)])
+        x = norm(x)
+        x = self.last(x if wanted is None else x[wanted])
+        logits = x @ self.symbols.weight[: len(self.bias)].T + self.bias
+        return CAP * torch.tanh(logits.float() / CAP)
+
+
+class BERT(Generator):
+    """A masked language model of words; see the module's docstring."""
+
+    family = "bert"
+    kinds = frozenset({"neural", "transformer"})
+    medium = "text"
+    tasks = frozenset({"fill_blanks"})
+    Config = Config
+
+    def __init__(self, info: ModelInfo, vocabulary: Vocabulary) -> None:
+        self.info, self.vocabulary = info, vocabulary
+        self.config = Config(**info.config)
+        self.net = Net(self.config, len(vocabulary))
+        self.mask = len(vocabulary)
+
+    @classmethod
+    def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
+        """Train on `splits.train`; see `Generator.fit`. Raises `DataError` for less than two words."""
+        vocabulary = Vocabulary.of(splits.train.text, by_word=True, most=config.words)
+        symbols = vocabulary.encode(splits.train.text)
+        if len(symbols) < 2:
+            raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
+        info = ModelInfo.of(cls, splits, config, seed=run.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
+            model = cls(info, vocabulary)
+        info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
+        length, batch = min(config.context, len(symbols)), config.batch
+        tokens = torch.from_numpy(symbols.astype(np.int32))
+
+        def pieces(step: int) -> Tensor:
+            starts = np.random.default_rng([run.seed, step]).integers(0, len(tokens) - length + 1, batch)[share(batch)]
+            return torch.stack([tokens[start : start + length] for start in starts]).long()
+
+        stepper = _Stepper(model, vocabulary.encode(splits.val.text)[:VALIDATION], run.seed)
+        identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
+        model.trained = train(stepper, pieces, run, identity=identity)
+        model.net.eval().requires_grad_(False)
+        for tensor in model.net.parameters():
+            tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
+        return model
+
+    def score(self, split: Texts) -> dict[str, float]:
+        """`masked_nats_per_word` and the shares whose word is the first and among the first five guesses, and `n`.
+
+        Every word is guessed once, with every seventh word around it hidden too, in pieces of `context` words; words
+        that the model does not know, and of a last piece none, count as words missed at the price of an equal guess.
+        """
+        symbols = self.vocabulary.encode(split.text)
+        if not len(symbols):
+            raise DataError("There is no text to score; give a file with some.")
+        return self.masked(symbols)
+
+    @torch.inference_mode()
+    def masked(self, symbols: Ints) -> dict[str, float]:
+        """`score` of symbols (N,)."""
+        device = next(self.net.parameters()).device
+        nats, first, five = 0.0, 0, 0
+        for start in range(0, len(symbols), 64 * self.config.context):
+            part = symbols[start : start + 64 * self.config.context]
+            filled = np.resize(part, -(-len(part) // self.config.context) * self.config.context)
+            pieces = torch.from_numpy(filled).view(-1, self.config.context).to(device)
+            real = (torch.arange(len(filled), device=device) < len(part)).view_as(pieces)
+            for turn in range(PASSES):
+                hidden = (torch.arange(pieces.numel(), device=device) % PASSES == turn).view_as(pieces)
+                logits = self.net(pieces.masked_fill(hidden, self.mask), hidden & real)  # (N, size)
+                said = pieces[hidden & real]
+                losses = functional.cross_entropy(logits[:, 1:], (said - 1).clamp_min(0), reduction="none").double()
+                known = said != UNKNOWN
+                nats += float(torch.where(known, losses, float(np.log(len(self.vocabulary)))).sum())
+                best = logits[:, 1:].topk(min(5, logits.size(1) - 1)).indices + 1
+                first += int((best[:, 0] == said).sum())
+                five += int((best == said[:, None]).any(1).sum())
+        n = len(symbols)
+        return {"masked_nats_per_word": nats / n, "top_1": first / n, "top_5": five / n, "n": float(n)}
+
+    def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
+        """The text with its blanks filled, the likeliest words first; a notice says what else might stand there."""
+        text = " ".join(str(request.args.get("text") or "").split())
+        blanks = list(BLANK.finditer(text))
+        if not blanks:
+            raise RequestError("There is no blank in the text; write [MASK] or ___ where a word is missing.")
+        if len(blanks) > 16:
+            raise RequestError(f"There are {len(blanks)} blanks; at most 16 can be filled at once.")
+        ends = [0, *(blank.end() for blank in blanks)]
+        parts = [text[end : blank.start()] for end, blank in zip(ends, blanks, strict=False)] + [text[ends[-1] :]]
+        unknown = list(dict.fromkeys(word for part in parts for word in self.vocabulary.understand(part.rstrip())[1]))
+        if unknown:
+            yield Partial(f"{self.info.name} does not know the words {', '.join(unknown)}; it reads past them.")
+        filled, told = self._filled(parts, cancel)
+        for alternatives in told:
+            yield Partial(f"For the blank: {alternatives}.")
+        yield filled
+
+    def _filled(self, parts: list[str], cancel: Cancel) -> tuple[str, list[str]]:
+        """The text with words in the blanks between `parts`, and for each blank what else might stand there."""
+        spaced = [part.endswith(" ") for part in parts[:-1]]
+        known = [
+            self.vocabulary.understand(part.removesuffix(" ") if i < len(spaced) else part)[0]
+            for i, part in enumerate(parts)
+        ]
+        lengths, told = [1] * len(spaced), []
+        for blank in range(len(spaced)):
+            trials = []
+            for length in range(1, MOST_WORDS + 1):
+                cancel.check()
+                lengths[blank] = length
+                symbols, places = self._words(known, lengths, spaced, blank)[1], self._line(known, lengths)[1][blank]
+                trials.append(self._likely(symbols, places))
+            lengths[blank] = 1 + int(np.argmax(trials))
+            told.append(self._alternatives(known, lengths, spaced, blank))
+        words = self._words(known, lengths, spaced, None)[0]
+        text = "".join(part.removesuffix(" ") + word for part, word in zip(parts, words, strict=False)) + parts[-1]
+        return text.strip(), told
+
+    def _line(self, known: list[list[int]], lengths: list[int]) -> tuple[list[int], list[list[int]]]:
+        """The symbols with the blanks hidden, and the places of each blank."""
+        symbols, places = list(known[0]), []
+        for part, length in zip(known[1:], lengths, strict=True):
+            places.append(list(range(len(symbols), len(symbols) + length)))
+            symbols += [self.mask] * length + part
+        return symbols, places
+
+    @torch.inference_mode()
+    def _guesses(self, symbols: list[int], places: list[int], spaced: dict[int, bool]) -> Tensor:
+        """Log probabilities (N, size) of the words that may stand at `places`, seen from a window's middle."""
+        found = []
+        for place in places:
+            begin = max(0, min(place - self.config.context // 2, len(symbols) - self.config.context))
+            piece = torch.tensor([symbols[begin : begin + self.config.context]])
+            logits = self.net(piece)[0, place - begin]
+            allowed = self.spaced if spaced[place] else self.unspaced
+            found.append(logits.double().masked_fill(~allowed, -torch.inf).log_softmax(-1))
+        return torch.stack(found)
+
+    def _words(
+        self, known: list[list[int]], lengths: list[int], spaced: list[bool], only: int | None
+    ) -> tuple[list[str], list[int], float]:
+        """The likeliest words of each blank (or of `only` one), surest first: texts, symbols, mean log probability."""
+        symbols, places = self._line(known, lengths)
+        first = {spots[0]: space for spots, space in zip(places, spaced, strict=True)}
+        gaps = {place: first.get(place, True) for spots in places for place in spots}
+        left = [place for i, spots in enumerate(places) if only in (None, i) for place in spots]
+        total, count = 0.0, len(left)
+        while left:
+            guesses = self._guesses(symbols, left, gaps)
+            best, word = guesses.max(1)
+            at = int(best.argmax())
+            total += float(best[at])
+            symbols[left.pop(at)] = int(word[at])
+        filled = [[symbols[place] for place in spots if symbols[place] != self.mask] for spots in places]
+        return [self.vocabulary.decode(part) for part in filled], symbols, total / count
+
+    @torch.inference_mode()
+    def _likely(self, symbols: list[int], places: list[int]) -> float:
+        """The mean log probability of the words at `places` and around them, each guessed from the others."""
+        total, count = 0.0, 0
+        for place in range(max(0, places[0] - NEIGHBOURS), min(len(symbols), places[-1] + 1 + NEIGHBOURS)):
+            if symbols[place] in (UNKNOWN, self.mask):
+                continue
+            begin = max(0, min(place - self.config.context // 2, len(symbols) - self.config.context))
+            piece = torch.tensor([symbols[begin : begin + self.config.context]])
+            piece[0, place - begin] = self.mask
+            total += float(self.net(piece)[0, place - begin, 1:].log_softmax(-1)[symbols[place] - 1])
+            count += 1
+        return total / max(count, 1)
+
+    def _alternatives(self, known: list[list[int]], lengths: list[int], spaced: list[bool], blank: int) -> str:
+        """The likeliest words of a blank with their probabilities; of a longer one, the words that fill it."""
+        if lengths[blank] > 1:
+            words, _, mean = self._words(known, lengths, spaced, blank)
+            return f"{words[blank].strip()} ({np.exp(mean):.0%} a word)"
+        symbols, places = self._line(known, lengths)
+        place = places[blank][0]
+        best = self._guesses(symbols, [place], {place: spaced[blank]})[0].topk(ALTERNATIVES)
+        pairs = zip(best.values.exp().tolist(), best.indices.tolist(), strict=True)
+        return ", ".join(f"{self.vocabulary.tokens[word].strip()} {p:.0%}" for p, word in pairs if p > 0)
+
+    @cached_property
+    def spaced(self) -> Tensor:
+        """Which symbols are words after a space, (size,) bool."""
+        return torch.tensor([token[:1] == " " and token[1:2].isalnum() for token in self.vocabulary.tokens])
+
+    @cached_property
+    def unspaced(self) -> Tensor:
+        """Which symbols are words after none, (size,) bool."""
+        return torch.tensor([token[:1].isalnum() for token in self.vocabulary.tokens])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The weights and the words."""
+        net = {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in self.net.state_dict().items()}
+        return {"tokens": packed(self.vocabulary.tokens), **net}
+
+    @classmethod
+    def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
+        """The model back. Raises `CheckpointError` where the arrays do not fit."""
+        try:
+            model = cls(info, Vocabulary(unpacked(state["tokens"]), by_word=True))
+            net = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
+            model.net.load_state_dict(net)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error
+        model.net.eval().requires_grad_(False)
+        return model
+
+    def card_notes(self) -> str:
+        c = self.config
+        return (
+            f"A bidirectional transformer of {len(self.vocabulary) - 1:,} words: {c.layers} blocks, {c.width} wide, "
+            f"{c.heads} heads, which sees {c.context} words. Every held-out word was guessed once, with every seventh "
+            f"word around it hidden too; words that it does not know count as missed."
+        )
+
+
+class _Stepper:
+    """A BERT's side of the training loop."""
+
+    def __init__(self, model: BERT, val: Ints, seed: int) -> None:
+        self.model, self.val, self.seed = model, val, seed
+        self.modules: dict[str, nn.Module] = {"net": model.net}
+        matrices = [p for p in model.net.blocks.parameters() if p.ndim == 2] + [model.net.last.weight]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in model.net.parameters() if id(p) not in chosen]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "matrices": Muon(matrices, lr=model.config.matrix_rate),
+            "rest": torch.optim.AdamW(rest, lr=model.config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        }
+
+    def step(self, batch: Tensor, i: int, accelerator: Accelerator) -> dict[str, float]:
+        config, size = self.model.config, len(self.model.vocabulary)
+        mine, random = share(config.batch), torch_rng(self.seed, i)
+        luck = torch.rand(config.batch, batch.size(1), generator=random)[mine]
+        other = torch.randint(1, size, (config.batch, batch.size(1)), generator=random)[mine]
+        guessed = (luck < GUESSED) & (batch != UNKNOWN)
+        if not guessed.any():
+            guessed[0, 0] = True
+        shown = batch.masked_fill(luck < GUESSED * HIDDEN, self.model.mask)
+        shown = torch.where((luck >= GUESSED * HIDDEN) & (luck < GUESSED * (HIDDEN + REPLACED)), other, shown)
+        shown, guessed, batch = (tensor.to(accelerator.device) for tensor in (shown, guessed, batch))
+        loss = functional.cross_entropy(self.modules["net"](shown, guessed), batch[guessed])
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm_ = accelerator.clip_grad_norm_(self.modules["net"].parameters(), 1.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        return {"masked_nats_per_word": loss.item(), "gradient_norm": float(norm_ or 0)}
+
+    def validate(self) -> dict[str, float]:
+        return {"masked_nats_per_word": self.model.masked(self.val)["masked_nats_per_word"]}

@@ -1,0 +1,54 @@
+"""Muon: momentum whose matrices are brought to their nearest orthogonal one before they are taken off the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Coefficients of the quintic that drives singular values towards 1 (Jordan et al. 2024); they need not become 1.
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalised(matrix: Tensor, rounds: int = 5) -> Tensor:
+    """About U V^T of `matrix` = U S V^T, (M, N), by Newton-Schulz iterations of matrix products alone."""
+    a, b, c = _QUINTIC
+    tall = matrix.size(0) > matrix.size(1)
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(rounds):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    found: Tensor = x.T if tall else x
+    return found
+
+
+class Muon(torch.optim.Optimizer):
+    """For the matrices inside a network (Jordan et al. 2024); vectors, embeddings and the last layer want Adam.
+
+    lr: the step's size in units of an orthogonal matrix, times sqrt(rows / columns) for a tall one. momentum:
+    Nesterov's. weight_decay: share of the weights taken off at every step, times lr.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One step; `closure` is not supported."""
+        for group in self.param_groups:
+            for weights in group["params"]:
+                if weights.grad is None:
+                    continue
+                state = self.state[weights]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(weights)
+                kept = state["momentum_buffer"]
+                kept.lerp_(weights.grad, 1 - group["momentum"])
+                update = orthogonalised(weights.grad.lerp(kept, group["momentum"]))
+                weights.mul_(1 - group["lr"] * group["weight_decay"])
+                weights.add_(update, alpha=-group["lr"] * max(1.0, weights.size(0) / weights.size(1)) ** 0.5)

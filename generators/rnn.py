@@ -1,0 +1,179 @@
+"""Recurrent language models of characters: plain (Elman 1990), GRU (Cho et al. 2014) and LSTM (Hochreiter 1997).
+
+Trained by truncated back-propagation: every row of a batch is a place in the text that moves on step by step, and what
+the network remembers there is carried from step to step. Regularised as AWD-LSTM is (Merity et al. 2018): the same
+dropout mask at every position of a row, dropped recurrent weights, the embedding as the last layer too. Layers are
+normed between and added to what they read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from generators.core.language_model import LanguageModel, LanguageStepper
+from generators.core.layers import norm
+from generators.core.optim import Muon
+from generators.core.training import share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import Accelerator
+
+    from generators.data.splits import Texts
+
+CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CAP = 15.0  # of a logit
+
+
+@dataclass
+class Config:
+    """Options of a recurrent model."""
+
+    layers: int = 2  # 1 to 16
+    width: int = 256  # numbers that stand for a character, and units a layer, 8 to 4096
+    context: int = 128  # characters a step that gradients go back through, 8 to 4096
+    batch: int = 32  # places in the text that are read at once, over all processes, 1 to 4096
+    dropout: float = 0.0  # share of a layer's outputs that is left out in training, 0 to 0.9
+    weight_dropout: float = 0.0  # share of the recurrent weights that is left out in training, 0 to 0.9
+    learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
+    matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
+
+    clip: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        bounds = {"layers": (1, 16), "width": (8, 4096), "context": (8, 4096), "batch": (1, 4096)}
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
+        for name in ("dropout", "weight_dropout"):
+            if not 0 <= getattr(self, name) <= 0.9:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 0.9.")
+        for name in ("learning_rate", "matrix_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
+
+
+class Net(nn.Module):
+    """Symbols (B, T) -> logits (B, T, symbols), and each layer's last state."""
+
+    def __init__(self, cell: str, config: Config, symbols: int) -> None:
+        super().__init__()
+        self.dropout, self.weight_dropout = config.dropout, config.weight_dropout
+        self.symbols = nn.Embedding(symbols, config.width)
+        nn.init.normal_(self.symbols.weight, std=0.1)
+        self.layers = nn.ModuleList(
+            CELLS[cell](config.width, config.width, batch_first=True) for _ in range(config.layers)
+        )
+        self.bias = nn.Parameter(torch.zeros(symbols))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, symbols: Tensor, carried: list[Any] | None = None) -> tuple[Tensor, list[Any]]:
+        """`carried`: each layer's state after what stands before."""
+        x = self._locked(norm(self.symbols(symbols)))
+        states = []
+        for i, layer in enumerate(self.layers):
+            weights = {
+                name: nn.functional.dropout(weight, self.weight_dropout, self.training)
+                if name.startswith("weight_hh")
+                else weight
+                for name, weight in layer.named_parameters()
+            }
+            given = (norm(x),) if carried is None else (norm(x), carried[i])
+            made, state = (
+                functional_call(layer, weights, given) if self.weight_dropout and self.training else layer(*given)
+            )
+            x = x + self._locked(made)
+            states.append(state)
+        logits = (self.scale * norm(x)) @ self.symbols.weight.T + self.bias
+        return CAP * torch.tanh(logits.float() / CAP), states
+
+    def _locked(self, x: Tensor) -> Tensor:
+        """Dropout with one mask for all positions of a row (Gal & Ghahramani 2016)."""
+        if not (self.training and self.dropout):
+            return x
+        kept = torch.rand(x.size(0), 1, x.size(2), device=x.device) >= self.dropout
+        return x * kept / (1 - self.dropout)
+
+
+class RNN(LanguageModel):
+    """A plain recurrent network; see the module's docstring."""
+
+    family = "rnn"
+    Config = Config
+    net: Net
+
+    def build(self, symbols: int) -> Net:
+        return Net(self.family, self.config, symbols)
+
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        matrices = [p for p in self.net.layers.parameters() if p.ndim == 2]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in self.net.parameters() if id(p) not in chosen]
+        return {
+            "matrices": Muon(matrices, lr=self.config.matrix_rate),
+            "rest": torch.optim.AdamW(rest, lr=self.config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
+        }
+
+    def stepper(self, val: Texts) -> LanguageStepper:
+        return LanguageStepper(self, val) if self.items else Streams(self, val)
+
+    def batches(self, texts: Texts, seed: int) -> Callable[[int], Tensor]:
+        """Of a running text, pieces that follow each other from step to step, at places spread evenly over it."""
+        if self.items:
+            return super().batches(texts, seed)
+        symbols = self.running(texts)
+        batch, length = self.config.batch, min(self.config.context, len(symbols) - 1)
+        places = (np.arange(batch) * len(symbols) // batch)[share(batch), None] + np.arange(length + 1)
+
+        def pieces(step: int) -> Tensor:
+            return symbols[torch.from_numpy((places + step * length) % len(symbols))].long()
+
+        return pieces
+
+    def card_notes(self) -> str:
+        c = self.config
+        return (
+            f"A recurrent network ({self.family}) of characters: {c.layers} layers of {c.width} units. `nats_per_char` "
+            f"is exact over the whole text, every character predicted from all before it."
+        )
+
+
+class GRU(RNN):
+    """A network of gated recurrent units."""
+
+    family = "gru"
+
+
+class LSTM(RNN):
+    """A network of long short-term memory."""
+
+    family = "lstm"
+
+
+class Streams(LanguageStepper):
+    """A step that goes on from what the network carried out of the step before."""
+
+    carried: list[Any] | None = None
+
+    def read(self, symbols: Tensor, accelerator: Accelerator) -> Tensor:
+        logits, carried = self.modules["net"](symbols, self.carried)
+        self.carried = [
+            tuple(s.detach() for s in part) if isinstance(part, tuple) else part.detach() for part in carried
+        ]
+        return logits
+
+
+def _cut(state: Any) -> Any:
+    """A layer's state, or an LSTM's two, without the gradients' way back."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()

@@ -1,0 +1,119 @@
+"""The masked language model: what it guesses, how it fills blanks, and that it says what else might stand there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from generators.bert import BERT, PASSES, Config
+from generators.core.errors import CheckpointError, DataError, RequestError
+from generators.core.generator import Cancel, Partial, Request
+from generators.core.training import Run
+from generators.data.splits import Splits, Texts
+
+RHYME = "The cat sat on the mat. The dog ran to the cat. A rat sat on the old brown dog.\n" * 40
+SMALL = Config(layers=2, width=32, heads=2, context=16, batch=16, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> BERT:
+    made = BERT.fit(Splits(Texts((RHYME,), True), Texts((RHYME,), True)), SMALL, Run(steps=200))
+    made.info.name = "bert-test"
+    return made
+
+
+def filled(model: BERT, text: str) -> tuple[list[str], str]:
+    *notices, said = model.draw(Request("fill_blanks", {"text": text}), seed=0, cancel=Cancel())
+    assert all(isinstance(notice, Partial) for notice in notices)
+    return [notice.message for notice in notices], said
+
+
+@pytest.mark.parametrize("blank", ["[MASK]", "___", "[mask]", "__________", "_"])
+def test_a_blank_is_filled_by_what_fits(model, blank):
+    told, said = filled(model, f"The dog ran {blank} the cat.")
+    assert said == "The dog ran to the cat."
+    assert len(told) == 1 and told[0].startswith("For the blank: to ") and "%" in told[0]
+
+
+def test_blanks_at_the_ends_and_two_at_once(model):
+    assert filled(model, "___ cat sat on the mat.")[1] == "The cat sat on the mat."
+    told, said = filled(model, "The ___ sat on the ___.")
+    assert len(told) == 2 and said.startswith("The ") and " sat on the " in said and "_" not in said
+
+
+def test_a_blank_may_hide_several_words(model):
+    assert filled(model, "A rat sat on the ___ dog.\nThe cat sat")[1].startswith("A rat sat on the old brown dog.")
+
+
+def test_alternatives_are_in_order(model):
+    (told,), _ = filled(model, "The dog ran ___ the cat.")
+    shares = [int(part.rpartition(" ")[2].rstrip("%.")) for part in told.partition(": ")[2].split(", ")]
+    assert shares == sorted(shares, reverse=True) and sum(shares) <= 101
+
+
+def test_a_text_without_a_blank_says_how_to_write_one(model):
+    with pytest.raises(RequestError, match=r"write \[MASK\] or ___"):
+        filled(model, "The cat sat on the mat.")
+    with pytest.raises(RequestError, match="at most 16"):
+        filled(model, "___ " * 17)
+
+
+def test_unknown_words_are_named_and_read_past(model):
+    told, said = filled(model, "The zebra ran ___ the cat.")
+    assert "does not know the words zebra" in told[0] and said.startswith("The zebra ran ")
+
+
+def test_a_text_longer_than_the_context(model):
+    assert filled(model, RHYME[:400].replace("\n", " ") + "The dog ran ___ the cat.")[1].endswith(
+        "The dog ran to the cat."
+    )
+
+
+def test_the_score_guesses_every_word_once(model):
+    text = RHYME[:80]
+    symbols = model.vocabulary.encode(text)
+    line = np.resize(symbols, -(-len(symbols) // 16) * 16).reshape(-1, 16)
+    total = 0.0
+    for i, symbol in enumerate(symbols):
+        shown = torch.from_numpy(line.copy()).flatten()
+        shown[torch.arange(len(shown)) % PASSES == i % PASSES] = model.mask
+        logits = model.net(shown.view(-1, 16)).flatten(0, 1)[i]
+        total += float(functional.cross_entropy(logits[1:], torch.tensor(symbol - 1)))
+    figures = model.score(Texts((text,), True))
+    assert figures["n"] == len(symbols)
+    assert figures["masked_nats_per_word"] == pytest.approx(total / len(symbols), abs=1e-5)
+    assert 0.5 < figures["top_1"] <= figures["top_5"] <= 1
+
+
+def test_words_that_are_not_known_count_as_missed(model):
+    figures = model.score(Texts(("xyzzy " * 20,), True))
+    assert figures["masked_nats_per_word"] == pytest.approx(np.log(len(model.vocabulary)), rel=0.2)
+    assert figures["top_5"] == 0
+
+
+def test_rare_words_are_left_out():
+    made = BERT.fit(
+        Splits(Texts((RHYME + "".join(f" w{i}" for i in range(200)),), True), Texts((RHYME,), True)),
+        Config(layers=1, width=8, heads=1, context=8, batch=4, words=100),
+        Run(steps=1),
+    )
+    assert len(made.vocabulary) == 101
+
+
+def test_saved_and_loaded_it_fills_the_same(model, tmp_path: Path):
+    again = BERT.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert filled(again, "The ___ ran.") == filled(model, "The ___ ran.")
+    assert again.score(Texts((RHYME[:200],), True)) == model.score(Texts((RHYME[:200],), True))
+    state = model.state()
+    state["net.bias"] = state["net.bias"][:3]
+    with pytest.raises(CheckpointError, match="do not fit its config"):
+        BERT.from_state(model.info, state)
+
+
+def test_too_little_text():
+    with pytest.raises(DataError, match="no text to learn from"):
+        BERT.fit(Splits(Texts(("",), True), Texts(("",), True)), SMALL, Run(steps=1))
