@@ -71,6 +71,9 @@ class Net(nn.Module):
         self.layers = nn.ModuleList(
             CELLS[cell](config.width, config.width, batch_first=True) for _ in range(config.layers)
         )
+        for layer in self.layers:
+            if isinstance(layer, nn.LSTM):  # at first it forgets little (Jozefowicz et al. 2015)
+                nn.init.ones_(layer.bias_hh_l0[config.width : 2 * config.width])
         self.bias = nn.Parameter(torch.zeros(symbols))
         self.scale = nn.Parameter(torch.ones(()))
 

@@ -26,7 +26,7 @@ RHYME = "the cat sat on the mat. the dog ran to the cat. a rat sat on the dog.\n
 NAMES = ("Anna", "Hanna", "Nina", "Tina", "Lena", "Nora", "Dora", "Tora", "Hana", "Lina") * 4
 
 
-def fitted(family: str, texts: Texts, steps: int = 100, **options):
+def fitted(family: str, texts: Texts, steps: int = 200, **options):
     cls = generators.family(family)
     model = cls.fit(Splits(texts, texts), cls.Config(**{**FAMILIES[family], **options}), Run(steps=steps))
     model.info.name = f"{family}-test"
@@ -50,7 +50,7 @@ def made(model, task: str, seed: int = 1, **args) -> list:
 
 def test_it_learns(writer):
     figures = writer.score(Texts((RHYME[:700],), True))
-    assert figures["n"] == 700 and figures["nats_per_char"] < 1.5
+    assert figures["n"] == 700 and figures["nats_per_char"] < 1.2
 
 
 def test_carried_decoding_equals_reading_anew(writer):
