@@ -266,6 +266,10 @@ def _wrote(outcome: Outcome) -> str:
     return f"Wrote {_count(words, 'word')} {_by(outcome)}"
 
 
+def _filled(outcome: Outcome) -> str:
+    return f"Filled the blanks {_by(outcome)}: {outcome.artifacts[0].content}"
+
+
 def _named(outcome: Outcome) -> str:
     names = [name for item in outcome.artifacts for name in str(item.content).splitlines()]
     return f"Invented {_count(len(names), 'name')} {_by(outcome)}: {', '.join(names)}"
@@ -280,5 +284,6 @@ _SENTENCES: dict[str, Callable[[Outcome], str]] = {
     "morph_images": _morphed,
     "vary_image": _varied,
     "write_text": _wrote,
+    "fill_blanks": _filled,
     "invent_names": _named,
 }

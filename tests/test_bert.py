@@ -117,3 +117,13 @@ def test_saved_and_loaded_it_fills_the_same(model, tmp_path: Path):
 def test_too_little_text():
     with pytest.raises(DataError, match="no text to learn from"):
         BERT.fit(Splits(Texts(("",), True), Texts(("",), True)), SMALL, Run(steps=1))
+
+
+def test_it_is_a_tool_that_says_what_it_filled_in(model, home):
+    from chains.tools import tools
+
+    model.save_pretrained(home / "models" / "bert-rhyme")
+    model.info.name = "bert-test"
+    said = tools()["fill_blanks"].invoke({"text": "The dog ran ___ the cat."})
+    assert said.startswith("Filled the blanks with bert-rhyme, seed ") and ": The dog ran to the cat. (id " in said
+    assert "For the blank: to " in said

@@ -63,6 +63,7 @@ TASK_METRICS: dict[str, str] = {
     "morph_images": "neg_elbo_nats",
     "vary_image": "neg_elbo_nats",
     "write_text": "nats_per_char",
+    "fill_blanks": "masked_nats_per_word",
     "invent_names": "nats_per_char",
 }
 
