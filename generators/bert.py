@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import packed, under, unpacked
+from generators.core.arrays import net_arrays, packed, restore_net, unpacked
+from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, torch_rng
 from generators.core.kneser_ney import UNKNOWN, Ints
 from generators.core.layers import Block, norm, rotary_tables
-from generators.core.optim import Muon
+from generators.core.optim import muon_and_adam
 from generators.core.training import Run, share, train
 from generators.core.vocabulary import Vocabulary
 
@@ -58,16 +59,10 @@ class Config:
 
     def __post_init__(self) -> None:
         bounds = {"layers": (1, 48), "width": (8, 2048), "heads": (1, 64), "context": (8, 1024), "batch": (1, 4096)}
-        for name, (low, high) in {**bounds, "words": (100, 200_000)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
+        more = {"words": (100, 200_000), "dropout": (0, 0.9)}
+        check_options(self, {**bounds, **more}, "learning_rate", "matrix_rate")
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; it must be a multiple of twice the heads, {2 * self.heads}.")
-        if not 0 <= self.dropout <= 0.9:
-            raise ValueError(f"dropout is {self.dropout}; it must be from 0 to 0.9.")
-        for name in ("learning_rate", "matrix_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
 
 
 class Net(nn.Module):
@@ -287,19 +282,16 @@ class BERT(Generator):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights and the words."""
-        net = {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in self.net.state_dict().items()}
-        return {"tokens": packed(self.vocabulary.tokens), **net}
+        return {"tokens": packed(self.vocabulary.tokens), **net_arrays(self.net)}
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
         try:
             model = cls(info, Vocabulary(unpacked(state["tokens"]), by_word=True))
-            net = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
-            model.net.load_state_dict(net)
+            restore_net(model.net, state)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error
-        model.net.eval().requires_grad_(False)
         return model
 
     def card_notes(self) -> str:
@@ -317,13 +309,9 @@ class _Stepper:
     def __init__(self, model: BERT, val: Ints, seed: int) -> None:
         self.model, self.val, self.seed = model, val, seed
         self.modules: dict[str, nn.Module] = {"net": model.net}
-        matrices = [p for p in model.net.blocks.parameters() if p.ndim == 2] + [model.net.last.weight]
-        chosen = {id(p) for p in matrices}
-        rest = [p for p in model.net.parameters() if id(p) not in chosen]
-        self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "matrices": Muon(matrices, lr=model.config.matrix_rate),
-            "rest": torch.optim.AdamW(rest, lr=model.config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-        }
+        self.optimizers = muon_and_adam(
+            model.net, model.net.blocks, model.config.matrix_rate, model.config.learning_rate, betas=(0.9, 0.98)
+        )
 
     def step(self, batch: Tensor, i: int, accelerator: Accelerator) -> dict[str, float]:
         config, size = self.model.config, len(self.model.vocabulary)

@@ -32,6 +32,7 @@ from torch.nn import functional
 
 from generators.core.arrays import under
 from generators.core.augment import shifted
+from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError
 from generators.core.gan_nets import DiscriminatorNet, GeneratorNet, OriginalDiscriminator, OriginalGenerator
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
@@ -71,14 +72,8 @@ class Config:
     def __post_init__(self) -> None:
         bounds = {"latent": (1, 512), "width": (4, 256), "discriminator_width": (4, 256), "hidden": (8, 4096)}
         bounds |= {"features": (8, 4096), "label_width": (1, 256), "batch": (4, 8192)}
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
-        for name, most in (("penalty", 1000), ("guidance", 10)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to {most}.")
-        if not 0 < self.learning_rate <= 1:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0, up to 1.")
+        bounds |= {"penalty": (0, 1000), "guidance": (0, 10)}
+        check_options(self, bounds, "learning_rate")
         if self.size not in (0, *SIZES):
             raise ValueError(f"size is {self.size}; it must be 28, 32 or 64, or 0 for the data's own.")
 

@@ -14,9 +14,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from generators.core.bounds import check_options
 from generators.core.language_model import LanguageModel
 from generators.core.layers import Block, Cache, norm, rotary_tables
-from generators.core.optim import Muon
+from generators.core.optim import muon_and_adam
 
 CAP = 15.0  # of a logit
 
@@ -38,16 +39,9 @@ class Config:
 
     def __post_init__(self) -> None:
         bounds = {"layers": (1, 48), "width": (8, 2048), "heads": (1, 64), "context": (8, 4096), "batch": (1, 4096)}
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
+        check_options(self, {**bounds, "dropout": (0, 0.9)}, "learning_rate", "matrix_rate")
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; it must be a multiple of twice the heads, {2 * self.heads}.")
-        if not 0 <= self.dropout <= 0.9:
-            raise ValueError(f"dropout is {self.dropout}; it must be from 0 to 0.9.")
-        for name in ("learning_rate", "matrix_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
 
 
 class Net(nn.Module):
@@ -91,15 +85,9 @@ class GPT(LanguageModel):
         return int(self.config.context)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        matrices = [p for p in self.net.blocks.parameters() if p.ndim == 2]
-        chosen = {id(p) for p in matrices}
-        rest = [p for p in self.net.parameters() if id(p) not in chosen]
-        return {
-            "matrices": Muon(matrices, lr=self.config.matrix_rate),
-            "rest": torch.optim.AdamW(
-                rest, lr=self.config.learning_rate, betas=(0.8, 0.95), weight_decay=0.0, fused=True
-            ),
-        }
+        return muon_and_adam(
+            self.net, self.net.blocks, self.config.matrix_rate, self.config.learning_rate, betas=(0.8, 0.95)
+        )
 
     def card_notes(self) -> str:
         c = self.config

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from generators.core.bounds import check_options
 from generators.core.language_model import LanguageModel, LanguageStepper
 from generators.core.layers import norm
-from generators.core.optim import Muon
+from generators.core.optim import muon_and_adam
 from generators.core.training import share
 
 if TYPE_CHECKING:
@@ -48,16 +49,14 @@ class Config:
     clip: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        bounds = {"layers": (1, 16), "width": (8, 4096), "context": (8, 4096), "batch": (1, 4096)}
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
-        for name in ("dropout", "weight_dropout"):
-            if not 0 <= getattr(self, name) <= 0.9:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 0.9.")
-        for name in ("learning_rate", "matrix_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0, up to 1.")
+        bounds: dict[str, tuple[float, float]] = {
+            "layers": (1, 16),
+            "width": (8, 4096),
+            "context": (8, 4096),
+            "batch": (1, 4096),
+        }
+        bounds |= {"dropout": (0, 0.9), "weight_dropout": (0, 0.9)}
+        check_options(self, bounds, "learning_rate", "matrix_rate")
 
 
 class Net(nn.Module):
@@ -120,13 +119,9 @@ class RNN(LanguageModel):
         return 0
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        matrices = [p for p in self.net.layers.parameters() if p.ndim == 2]
-        chosen = {id(p) for p in matrices}
-        rest = [p for p in self.net.parameters() if id(p) not in chosen]
-        return {
-            "matrices": Muon(matrices, lr=self.config.matrix_rate),
-            "rest": torch.optim.AdamW(rest, lr=self.config.learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
-        }
+        return muon_and_adam(
+            self.net, self.net.layers, self.config.matrix_rate, self.config.learning_rate, betas=(0.9, 0.99)
+        )
 
     def stepper(self, val: Texts) -> LanguageStepper:
         return LanguageStepper(self, val) if self.items else Streams(self, val)

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import under
+from generators.core.arrays import net_arrays, restore_net, under
 from generators.core.augment import shifted
+from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError
 from generators.core.generator import Cancel, ModelInfo, rng, torch_rng
 from generators.core.metrics import Classifier
@@ -66,11 +67,7 @@ class Config:
     def __post_init__(self) -> None:
         bounds = {"latent": (1, 512), "width": (4, 256), "hidden": (8, 4096), "label_width": (1, 256)}
         bounds |= {"batch": (1, 8192), "components": (0, 64)}
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be from {low} to {high}.")
-        if not 0 < self.learning_rate <= 1:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0, up to 1.")
+        check_options(self, bounds, "learning_rate")
         if not 0 < self.beta <= 100 or not 0 <= self.free_bits <= 10:
             raise ValueError(
                 f"beta is {self.beta} and free_bits {self.free_bits}; they must be above 0, up to 100, and 0 to 10."
@@ -328,7 +325,7 @@ class VAE(PictureModel):
         return means[:, 0] if self.channels == 1 else means.transpose(0, 2, 3, 1)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        arrays = {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in self.net.state_dict().items()}
+        arrays = net_arrays(self.net)
         if self.mixture is not None:
             arrays |= {f"mixture.{name}": array for name, array in self.mixture.items()}
         return arrays
@@ -339,8 +336,7 @@ class VAE(PictureModel):
             channels = state["net.down.0.weight"].shape[1]
             with torch.device("meta"):  # no random start that would be overwritten
                 model = cls(info, channels)
-            net = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
-            model.net.load_state_dict(net, assign=True)
+            restore_net(model.net, state)
             mixture = under("mixture.", state)
             if mixture:
                 model.mixture = Mixture(**mixture)  # type: ignore[typeddict-item]
@@ -348,7 +344,6 @@ class VAE(PictureModel):
                     raise ValueError("a mixture of another shape")
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error
-        model.net.eval().requires_grad_(False)
         return model
 
     def card_notes(self) -> str:

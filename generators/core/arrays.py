@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def under(prefix: str, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -23,3 +26,17 @@ def packed(texts: list[str]) -> NDArray[np.uint8]:
 def unpacked(array: NDArray[Any]) -> list[str]:
     """The texts back from `packed`. Raises ValueError for other bytes."""
     return [str(text) for text in json.loads(array.tobytes().decode("utf-8", "surrogatepass"))]
+
+
+def net_arrays(net: nn.Module) -> dict[str, NDArray[Any]]:
+    """A network's tensors under `net.`, in half precision."""
+    return {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in net.state_dict().items()}
+
+
+def restore_net(net: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
+    """Give a network the tensors of `net_arrays` back, ready to use. Raises RuntimeError where they do not fit."""
+    import torch
+
+    tensors = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
+    net.load_state_dict(tensors, assign=True)
+    net.eval().requires_grad_(False)

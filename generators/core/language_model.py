@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import packed, under, unpacked
+from generators.core.arrays import net_arrays, packed, restore_net, unpacked
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
@@ -325,7 +325,8 @@ class LanguageModel(TextModel):
             "unknown": np.asarray([self.unknown]),
             "seen": self.known.astype(np.uint32),
             "lengths": self.lengths,
-        } | {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in self.net.state_dict().items()}
+            **net_arrays(self.net),
+        }
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
@@ -333,11 +334,9 @@ class LanguageModel(TextModel):
         try:
             vocabulary = Vocabulary(unpacked(state["tokens"]), by_word=False)
             model = cls(info, vocabulary, float(state["unknown"][0]), state["seen"].astype(np.int64), state["lengths"])
-            net = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
-            model.net.load_state_dict(net)
+            restore_net(model.net, state)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error
-        model.net.eval().requires_grad_(False)
         return model
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Coefficients of the quintic that drives singular values towards 1 (Jordan et al. 2024); they need not become 1.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -52,3 +52,16 @@ class Muon(torch.optim.Optimizer):
                 update = orthogonalised(weights.grad.lerp(kept, group["momentum"]))
                 weights.mul_(1 - group["lr"] * group["weight_decay"])
                 weights.add_(update, alpha=-group["lr"] * max(1.0, weights.size(0) / weights.size(1)) ** 0.5)
+
+
+def muon_and_adam(
+    net: nn.Module, inside: nn.Module, matrix_rate: float, rate: float, betas: tuple[float, float]
+) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the matrices of `inside`, a part of `net`, and Adam for all else."""
+    matrices = [p for p in inside.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in net.parameters() if id(p) not in chosen]
+    return {
+        "matrices": Muon(matrices, lr=matrix_rate),
+        "rest": torch.optim.AdamW(rest, lr=rate, betas=betas, weight_decay=0.0, fused=True),
+    }
