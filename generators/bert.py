@@ -38,7 +38,9 @@ CAP = 15.0  # of a logit
 BLANK = re.compile(r"\[MASK\]|_{2,}|(?<!\w)_(?!\w)", re.IGNORECASE)
 MOST_WORDS = 3  # that a blank is tried with
 ALTERNATIVES = 5
+LONGER = 0.2  # nats a word by which one word more in a blank must be likelier
 NEIGHBOURS = 3  # on each side of a blank, by which its number of words is judged
+SHORTEST = 4  # words of the shortest pieces that are trained on
 PASSES = 7  # of a score: in each, every seventh word is hidden
 VALIDATION = 4096  # held-out words that choose between the checkpoints of a run
 
@@ -123,8 +125,11 @@ class BERT(Generator):
         tokens = torch.from_numpy(symbols.astype(np.int32))
 
         def pieces(step: int) -> Tensor:
-            starts = np.random.default_rng([run.seed, step]).integers(0, len(tokens) - length + 1, batch)[share(batch)]
-            return torch.stack([tokens[start : start + length] for start in starts]).long()
+            random = np.random.default_rng([run.seed, step])
+            short = int(random.integers(min(SHORTEST, length), length + 1))  # people ask with a sentence, not a page
+            size = short if step % 2 else length
+            starts = random.integers(0, len(tokens) - size + 1, batch)[share(batch)]
+            return torch.stack([tokens[start : start + size] for start in starts]).long()
 
         stepper = _Stepper(model, vocabulary.encode(splits.val.text)[:VALIDATION], run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
@@ -178,7 +183,7 @@ class BERT(Generator):
             raise RequestError(f"There are {len(blanks)} blanks; at most 16 can be filled at once.")
         ends = [0, *(blank.end() for blank in blanks)]
         parts = [text[end : blank.start()] for end, blank in zip(ends, blanks, strict=False)] + [text[ends[-1] :]]
-        unknown = list(dict.fromkeys(word for part in parts for word in self.vocabulary.understand(part.rstrip())[1]))
+        unknown = list(dict.fromkeys(word for part in parts for word in self._read(part.rstrip())[1]))
         if unknown:
             yield Partial(f"{self.info.name} does not know the words {', '.join(unknown)}; it reads past them.")
         filled, told = self._filled(parts, cancel)
@@ -189,10 +194,7 @@ class BERT(Generator):
     def _filled(self, parts: list[str], cancel: Cancel) -> tuple[str, list[str]]:
         """The text with words in the blanks between `parts`, and for each blank what else might stand there."""
         spaced = [part.endswith(" ") for part in parts[:-1]]
-        known = [
-            self.vocabulary.understand(part.removesuffix(" ") if i < len(spaced) else part)[0]
-            for i, part in enumerate(parts)
-        ]
+        known = [self._read(part.removesuffix(" ") if i < len(spaced) else part)[0] for i, part in enumerate(parts)]
         lengths, told = [1] * len(spaced), []
         for blank in range(len(spaced)):
             trials = []
@@ -201,11 +203,16 @@ class BERT(Generator):
                 lengths[blank] = length
                 symbols, places = self._words(known, lengths, spaced, blank)[1], self._line(known, lengths)[1][blank]
                 trials.append(self._likely(symbols, places))
-            lengths[blank] = 1 + int(np.argmax(trials))
+            lengths[blank] = 1 + int(np.argmax(np.asarray(trials) - LONGER * np.arange(MOST_WORDS)))
             told.append(self._alternatives(known, lengths, spaced, blank))
         words = self._words(known, lengths, spaced, None)[0]
         text = "".join(part.removesuffix(" ") + word for part, word in zip(parts, words, strict=False)) + parts[-1]
         return text.strip(), told
+
+    def _read(self, part: str) -> tuple[list[int], list[str]]:
+        """The symbols of a part of the text and its unknown words; the first may be known after a space only."""
+        plain, spaced = self.vocabulary.understand(part), self.vocabulary.understand(f" {part}")
+        return spaced if part[:1].isalnum() and plain[0][0] == UNKNOWN else plain
 
     def _line(self, known: list[list[int]], lengths: list[int]) -> tuple[list[int], list[list[int]]]:
         """The symbols with the blanks hidden, and the places of each blank."""
@@ -310,7 +317,11 @@ class _Stepper:
         self.model, self.val, self.seed = model, val, seed
         self.modules: dict[str, nn.Module] = {"net": model.net}
         self.optimizers = muon_and_adam(
-            model.net, model.net.blocks, model.config.matrix_rate, model.config.learning_rate, betas=(0.9, 0.98)
+            model.net,
+            nn.ModuleList([*model.net.blocks, model.net.last]),
+            model.config.matrix_rate,
+            model.config.learning_rate,
+            betas=(0.9, 0.98),
         )
 
     def step(self, batch: Tensor, i: int, accelerator: Accelerator) -> dict[str, float]:
