@@ -37,6 +37,16 @@ def rotated(x: Tensor, tables: Tensor) -> Tensor:
     return torch.cat([left * cos + right * sin, right * cos - left * sin], -1)
 
 
+def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Values (B, h, S, w / h) summed by softmax attention (Vaswani et al. 2017): (B, h, T, w / h)."""
+    if q.device.type != "cpu":
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    with torch.autocast("cpu", enabled=False):  # its backward pass takes three times as long in bf16
+        return functional.scaled_dot_product_attention(
+            q.float(), k.float(), v.float(), attn_mask=mask, is_causal=causal
+        )
+
+
 class Attention(nn.Module):
     """Attention of `heads` heads over (B, T, width); causal unless told otherwise."""
 
@@ -58,13 +68,7 @@ class Attention(nn.Module):
         if cache is not None and self.causal and t > 1:
             s = k.size(2)
             mask = torch.ones(t, s, dtype=torch.bool, device=x.device).tril(s - t)
-        seen = functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=mask,
-            is_causal=self.causal and cache is None,
-        )
+        seen = attended(q, k, v, mask, self.causal and cache is None)
         return self.out(seen.transpose(1, 2).reshape(b, t, w)), (k, v)
 
 
