@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import net_arrays, packed, restore_net, unpacked
+from generators.core.arrays import net_arrays, restore_net
 from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, torch_rng
@@ -28,7 +28,7 @@ from generators.core.kneser_ney import UNKNOWN, Ints
 from generators.core.layers import Block, norm, rotary_tables
 from generators.core.optim import muon_and_adam
 from generators.core.training import Run, share, train
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Words
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -103,7 +103,7 @@ class BERT(Generator):
     tasks = frozenset({"fill_blanks"})
     Config = Config
 
-    def __init__(self, info: ModelInfo, vocabulary: Vocabulary) -> None:
+    def __init__(self, info: ModelInfo, vocabulary: Words) -> None:
         self.info, self.vocabulary = info, vocabulary
         self.config = Config(**info.config)
         self.net = Net(self.config, len(vocabulary))
@@ -112,7 +112,7 @@ class BERT(Generator):
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """Train on `splits.train`; see `Generator.fit`. Raises `DataError` for less than two words."""
-        vocabulary = Vocabulary.of(splits.train.text, by_word=True, most=config.words)
+        vocabulary = Words.of(splits.train.text, most=config.words)
         symbols = vocabulary.encode(splits.train.text)
         if len(symbols) < 2:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
@@ -289,13 +289,13 @@ class BERT(Generator):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights and the words."""
-        return {"tokens": packed(self.vocabulary.tokens), **net_arrays(self.net)}
+        return {**self.vocabulary.state(), **net_arrays(self.net)}
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
         try:
-            model = cls(info, Vocabulary(unpacked(state["tokens"]), by_word=True))
+            model = cls(info, Words.from_state(state))
             restore_net(model.net, state)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error

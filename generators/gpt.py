@@ -1,4 +1,4 @@
-"""A decoder-only transformer of characters (Radford et al. 2018), in the small form that trains well on two cores.
+"""A decoder-only transformer of characters or byte pairs (Radford et al. 2018), in a small form for two cores.
 
 What differs from GPT-2: rotary positions, normed queries and keys, squared ReLU, norms without weights, blocks that
 start as nothing, and logits kept within +-CAP by tanh; that is NanoChat's form (Karpathy 2025), which transformers
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from generators.core.bounds import check_options
+from generators.core.bpe import check_size
 from generators.core.language_model import LanguageModel
 from generators.core.layers import Block, Cache, norm, rotary_tables
 from generators.core.optim import muon_and_adam
@@ -29,8 +30,9 @@ class Config:
     layers: int = 4  # blocks, 1 to 48
     width: int = 128  # numbers that stand for a position, a multiple of heads, 8 to 2048
     heads: int = 4  # heads of attention a block, 1 to 64
-    context: int = 128  # characters that it sees, 8 to 4096
-    batch: int = 32  # pieces of `context` characters a step, over all processes, 1 to 4096
+    context: int = 128  # symbols that it sees, 8 to 4096
+    batch: int = 32  # pieces of `context` symbols a step, over all processes, 1 to 4096
+    tokens: int = 0  # different ones of byte-pair encoding at most, 256 to 32000; 0: characters
     dropout: float = 0.0  # share of each half block's output that is left out in training, 0 to 0.9
     learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
     matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
@@ -40,6 +42,7 @@ class Config:
     def __post_init__(self) -> None:
         bounds = {"layers": (1, 48), "width": (8, 2048), "heads": (1, 64), "context": (8, 4096), "batch": (1, 4096)}
         check_options(self, {**bounds, "dropout": (0, 0.9)}, "learning_rate", "matrix_rate")
+        check_size(self.tokens)
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; it must be a multiple of twice the heads, {2 * self.heads}.")
 
@@ -90,9 +93,9 @@ class GPT(LanguageModel):
         )
 
     def card_notes(self) -> str:
-        c = self.config
+        c, unit = self.config, self.vocabulary.unit
         return (
-            f"A decoder-only transformer of characters: {c.layers} blocks, {c.width} wide, {c.heads} heads, which sees "
-            f"{c.context} characters. `nats_per_char` is exact over the whole text, every character (after the first "
-            f"half window) predicted from at least {c.context // 2} before it."
+            f"A decoder-only transformer of {unit}s: {c.layers} blocks, {c.width} wide, {c.heads} heads, which sees "
+            f"{c.context} {unit}s. `nats_per_char` is exact over the whole text, every {unit} (after the first "
+            f"half window) predicted from at least {c.context // 2} before it.{self.vocabulary.notes}"
         )

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.core.arrays import packed, under, unpacked
+from generators.core.arrays import under
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts, rng
 from generators.core.inventing import fingerprints
 from generators.core.kneser_ney import Floats, Ints, KneserNey
 from generators.core.likelihood import Likelihood, Speller
 from generators.core.text_model import TextModel
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Characters, Words
 
 if TYPE_CHECKING:
     from generators.core.training import Run
@@ -99,7 +99,7 @@ class Markov(TextModel):
     def _counted(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """The model of one order."""
         train, items = splits.train, not splits.train.running
-        vocabulary = Vocabulary.of(train.text + "\n" * items, by_word=config.level == "word")
+        vocabulary = _symbols(config.level).of(train.text + "\n" * items)
         size = len(vocabulary)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = ["invent_names"] if items else ["write_text"]
@@ -192,7 +192,7 @@ class Markov(TextModel):
     def state(self) -> dict[str, NDArray[Any]]:
         """The counts, the vocabulary, and of a list the hashes of its items."""
         found: dict[str, NDArray[Any]] = {
-            "tokens": packed(self.vocabulary.tokens),
+            **self.vocabulary.state(),
             "seen": self.known.astype(np.uint32),
             "lengths": self.lengths,
         }
@@ -206,7 +206,7 @@ class Markov(TextModel):
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
         try:
-            vocabulary = Vocabulary(unpacked(state["tokens"]), by_word=info.config["level"] == "word")
+            vocabulary = _symbols(info.config["level"]).from_state(state)
             counts = KneserNey.from_state(under("counts.", state))
             speller = Speller.from_state(state) if "letters" in state else None
             lengths = state["lengths"].astype(np.int64)
@@ -216,6 +216,11 @@ class Markov(TextModel):
             return cls(info, likelihood, state["seen"].astype(np.int64), lengths)
         except (KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"{info.name}'s arrays do not fit together ({error}); train it again.") from error
+
+
+def _symbols(level: str) -> type[Characters] | type[Words]:
+    """What a text's symbols are."""
+    return Words if level == "word" else Characters
 
 
 def _tuned(sequence: Ints, items: bool, options: dict[str, Any]) -> Floats | None:

@@ -1,4 +1,4 @@
-"""A GPT as a folder that transformers loads, and back: its own NanoChat model with a tokenizer of characters.
+"""A GPT as a folder that transformers loads, and back: its own NanoChat model, a tokenizer of characters or byte pairs.
 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from generators.core import checkpoint
+from generators.core.bpe import BPE, LEAST, UNKNOWN_TOKEN
 from generators.core.errors import CheckpointError
 from generators.core.generator import ModelInfo
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Characters, Vocabulary
 
 if TYPE_CHECKING:
     from generators.gpt import GPT
@@ -83,29 +84,35 @@ def _theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tokenizer(model: GPT) -> Any:
-    """A tokenizer whose tokens are the characters."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    """A tokenizer of the model's symbols."""
     from transformers import PreTrainedTokenizerFast
 
-    tokens = ["<unk>", *model.vocabulary.tokens[1:], *(f"<{kind}>" for kind in model.info.labels or ["start"])]
-    tokens = tokens[: model.net.symbols.num_embeddings]
-    whole = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))
-    whole.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    whole.decoder = decoders.Fuse()
-    starts = tokens[len(model.vocabulary) :]
+    vocabulary = model.vocabulary
+    starts = [f"<{kind}>" for kind in model.info.labels or ["start"]]
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=whole,
-        unk_token="<unk>",
-        additional_special_tokens=starts,
+        tokenizer_object=vocabulary.tokenizer if isinstance(vocabulary, BPE) else _of_characters(vocabulary),
+        unk_token=UNKNOWN_TOKEN,
+        additional_special_tokens=starts[: model.net.symbols.num_embeddings - len(vocabulary)],
         model_max_length=model.config.context,
         clean_up_tokenization_spaces=False,
     )
 
 
+def _of_characters(vocabulary: Vocabulary) -> Any:
+    """A tokenizer whose tokens are the characters."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    symbols = {UNKNOWN_TOKEN: 0, **vocabulary.symbols}
+    whole = Tokenizer(models.WordLevel(symbols, unk_token=UNKNOWN_TOKEN))
+    whole.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    whole.decoder = decoders.Fuse()
+    return whole
+
+
 def load_exported(folder: str | Path) -> GPT:
     """The GPT in a folder that `export` wrote, perhaps trained further by transformers since.
 
-    Raises `CheckpointError` for a folder that holds another model, or a tokenizer that is not of characters.
+    Raises `CheckpointError` for a folder that holds another model, or a tokenizer of another kind.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, NanoChatForCausalLM
 
@@ -121,11 +128,20 @@ def load_exported(folder: str | Path) -> GPT:
     symbols = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
     starts = [token for token in tokenizer.all_special_tokens if token != tokenizer.unk_token]
     tokens = ["", *(token for token, _ in symbols[1:] if token not in starts)]
-    if any(len(token) != 1 for token in tokens[1:]) or len(symbols) != theirs.config.vocab_size:
-        raise CheckpointError(f"The tokenizer in {folder} is not one of characters.")
+    try:
+        letters = all(len(token) == 1 for token in tokens[1:])
+        vocabulary = Characters(tokens) if letters else BPE.read(tokenizer.backend_tokenizer)
+    except ValueError as error:
+        raise CheckpointError(f"The tokenizer in {folder} is not of characters or byte pairs as exported.") from error
+    if vocabulary.tokens != tokens or len(symbols) != theirs.config.vocab_size:
+        raise CheckpointError(f"The tokenizer in {folder} does not fit its model; export it again.")
     c, items = theirs.config, theirs.config.eos_token_id is not None
     config = Config(
-        layers=c.num_hidden_layers, width=c.hidden_size, heads=c.num_attention_heads, context=c.max_position_embeddings
+        layers=c.num_hidden_layers,
+        width=c.hidden_size,
+        heads=c.num_attention_heads,
+        context=c.max_position_embeddings,
+        tokens=max(LEAST, len(vocabulary)) if isinstance(vocabulary, BPE) else 0,
     )
     info = ModelInfo(
         name="",
@@ -139,7 +155,7 @@ def load_exported(folder: str | Path) -> GPT:
         parameters=sum(tensor.numel() for tensor in theirs.parameters()),
     )
     lengths = np.asarray([c.max_position_embeddings, *[1] * len(starts)], np.int64)
-    model = GPT(info, Vocabulary(tokens, by_word=False), UNSEEN, np.zeros(0, np.int64), lengths)
+    model = GPT(info, vocabulary, UNSEEN, np.zeros(0, np.int64), lengths)
     model.net.load_state_dict(_ours(theirs.state_dict(), c.num_hidden_layers))
     model.net.eval().requires_grad_(False)
     return model

@@ -1,4 +1,6 @@
-"""Recurrent language models of characters: plain (Elman 1990), GRU (Cho et al. 2014) and LSTM (Hochreiter 1997).
+"""Recurrent language models of characters or byte pairs.
+
+They are plain (Elman 1990), GRU (Cho et al. 2014) and LSTM (Hochreiter 1997).
 
 Trained by truncated back-propagation: every row of a batch is a place in the text that moves on step by step, and what
 the network remembers there is carried from step to step. Regularised as AWD-LSTM is (Merity et al. 2018): the same
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from generators.core.bounds import check_options
+from generators.core.bpe import check_size
 from generators.core.language_model import LanguageModel, LanguageStepper
 from generators.core.layers import norm
 from generators.core.optim import muon_and_adam
@@ -38,9 +41,10 @@ class Config:
     """Options of a recurrent model."""
 
     layers: int = 2  # 1 to 16
-    width: int = 256  # numbers that stand for a character, and units a layer, 8 to 4096
-    context: int = 128  # characters a step that gradients go back through, 8 to 4096
+    width: int = 256  # numbers that stand for a symbol, and units a layer, 8 to 4096
+    context: int = 128  # symbols a step that gradients go back through, 8 to 4096
     batch: int = 32  # places in the text that are read at once, over all processes, 1 to 4096
+    tokens: int = 0  # different ones of byte-pair encoding at most, 256 to 32000; 0: characters
     dropout: float = 0.0  # share of a layer's outputs that is left out in training, 0 to 0.9
     weight_dropout: float = 0.0  # share of the recurrent weights that is left out in training, 0 to 0.9
     learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
@@ -57,6 +61,7 @@ class Config:
         }
         bounds |= {"dropout": (0, 0.9), "weight_dropout": (0, 0.9)}
         check_options(self, bounds, "learning_rate", "matrix_rate")
+        check_size(self.tokens)
 
 
 class Net(nn.Module):
@@ -140,10 +145,10 @@ class RNN(LanguageModel):
         return pieces
 
     def card_notes(self) -> str:
-        c = self.config
+        c, unit = self.config, self.vocabulary.unit
         return (
-            f"A recurrent network ({self.family}) of characters: {c.layers} layers of {c.width} units. `nats_per_char` "
-            f"is exact over the whole text, every character predicted from all before it."
+            f"A recurrent network ({self.family}) of {unit}s: {c.layers} layers of {c.width} units. `nats_per_char` "
+            f"is exact over the whole text, every {unit} predicted from all before it.{self.vocabulary.notes}"
         )
 
 

@@ -2,7 +2,7 @@
 
 A family brings a network that maps symbols (B, T) and what it carries from the symbols before to logits of all symbols
 (B, T, V) and what it carries on: keys and values (GPT) or hidden states (RNN). The first symbol is the unknown one; the
-start symbols of a list's kinds come after the characters.
+start symbols of a list's kinds come after the characters or, of a running text, the tokens of byte-pair encoding.
 
 Unusual here: neither the unknown symbol nor a start symbol is ever predicted. The unknown one has a fixed share of the
 probability, that of the characters seen once in the training text (Good 1953), so a score of text with new characters
@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import net_arrays, packed, restore_net, unpacked
+from generators.core.arrays import net_arrays, restore_net
+from generators.core.bpe import BPE
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 from generators.core.text_model import TextModel
 from generators.core.training import Run, share, shuffled, train
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Characters, Vocabulary
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -119,9 +120,9 @@ def probabilities(logits: Tensor, unknown: float) -> Tensor:
     return torch.cat([torch.full_like(p[..., :1], unknown), p], -1)
 
 
-def unknown_share(symbols: Ints) -> float:
-    """The share of symbols that were seen once only, at least of half a one: what a new symbol's turn is worth."""
-    once = int(np.count_nonzero(np.bincount(symbols) == 1))
+def unknown_share(symbols: Ints, vocabulary: Vocabulary) -> float:
+    """The share of symbols that are characters seen once, at least of half a one: what a new one's turn is worth."""
+    once = sum(len(vocabulary.tokens[symbol]) == 1 for symbol in np.flatnonzero(np.bincount(symbols) == 1))
     return max(once, 0.5) / max(len(symbols), 1)
 
 
@@ -177,7 +178,9 @@ class LanguageModel(TextModel):
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         items = not splits.train.running
         text = splits.train.text + "\n" * items
-        vocabulary = Vocabulary.of(text, by_word=False)
+        if config.tokens and items:
+            raise ValueError(f"tokens is {config.tokens}, but a list is learnt by its characters; leave tokens at 0.")
+        vocabulary = BPE.of(text, config.tokens) if config.tokens else Characters.of(text)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = ["invent_names"] if items else ["write_text"]
         labels, names = splits.train.labels, splits.train.names
@@ -188,7 +191,8 @@ class LanguageModel(TextModel):
         known = fingerprints(item for part in parts if part for item in part.items)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
-            model = cls(info, vocabulary, unknown_share(symbols), known, np.asarray([longest, *shares], np.int64))
+            unknown = unknown_share(symbols, vocabulary)
+            model = cls(info, vocabulary, unknown, known, np.asarray([longest, *shares], np.int64))
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
         stepper = model.stepper(splits.val)
         identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(text)}
@@ -299,7 +303,8 @@ class LanguageModel(TextModel):
 
         The first character of a running text is predicted from nothing. An item's end counts as one character of it.
         Items without kinds, or of kinds this model lacks, are scored under the mixture of all kinds by their shares of
-        the training items.
+        the training items. Of byte-pair encoding, the nats are those of the tokens that the text is encoded as; other
+        tokens make the same text too, so they bound its likelihood from below.
         """
         if self.items and split.running:  # too few lines to look like the list that they are
             split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
@@ -321,7 +326,7 @@ class LanguageModel(TextModel):
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights, the vocabulary, and of a list the hashes of its items."""
         return {
-            "tokens": packed(self.vocabulary.tokens),
+            **self.vocabulary.state(),
             "unknown": np.asarray([self.unknown]),
             "seen": self.known.astype(np.uint32),
             "lengths": self.lengths,
@@ -332,7 +337,7 @@ class LanguageModel(TextModel):
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
         try:
-            vocabulary = Vocabulary(unpacked(state["tokens"]), by_word=False)
+            vocabulary = (BPE if "merges" in state else Characters).from_state(state)
             model = cls(info, vocabulary, float(state["unknown"][0]), state["seen"].astype(np.int64), state["lengths"])
             restore_net(model.net, state)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:

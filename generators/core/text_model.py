@@ -73,8 +73,9 @@ class TextModel(Generator):
                     item = self._inventor().draw(kind, "", random, temperature=1.0)
                 texts.append(item)
             else:
-                text = finished(self._writer(1.0, random, Cancel()).onwards(self.lead(), SAMPLE_WORDS))
-                texts.append(self.vocabulary.decode(text).strip())
+                writer = self._writer(1.0, random, Cancel())
+                lead, begun = self._begun(writer, self.lead(), self.vocabulary.decode(self.lead()))
+                texts.append(self._joined(begun, finished(writer.onwards(lead, SAMPLE_WORDS))))
         return {"texts": np.asarray(texts)}
 
     def lead(self) -> list[int]:
@@ -147,11 +148,14 @@ class TextModel(Generator):
         about = f"{self.info.name} {self.info.data} {self.family} auto any".casefold()
         if not all(word in about for word in re.findall(r"\w+", style)):
             yield Partial(f"{self._name()} writes in one style only, that of {self.info.data}; {style!r} is left out.")
-        context, unknown = self.vocabulary.understand(self.vocabulary.decode(self.lead()) + prompt)
+        opening = self.vocabulary.decode(self.lead()) + prompt
+        context, unknown = self.vocabulary.understand(opening)
         if unknown:
-            what = f"{self.vocabulary.unit}s {', '.join(unknown)}"
+            what = f"{'word' if self.vocabulary.by_word else 'character'}s {', '.join(unknown)}"
             yield Partial(f"{self._name()} does not know the {what}; it goes on from the rest.")
         writer = self._writer(temperature, random, cancel)
+        context, more = self._begun(writer, context, opening)
+        prompt += more
         if not wanted:
             made = yield from writer.onwards(context, words)
             yield self._joined(prompt, made)
@@ -172,17 +176,29 @@ class TextModel(Generator):
     def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
         return Writer(self.predictor, self.vocabulary.tokens, self.vocabulary.by_word, temperature, random, cancel)
 
+    def _begun(self, writer: Writer, context: list[int], text: str) -> tuple[list[int], str]:
+        """The symbols of a text, whose last word may have been finished by a longer token, and the letters it adds."""
+        ending = self.vocabulary.ending(text)
+        if not ending:
+            return context, ""
+        context = context[: -len(ending)]
+        made = writer.completed(context, ending)
+        return [*context, *made], self.vocabulary.decode(made)[len(self.vocabulary.decode(ending)) :]
+
     def _joined(self, prompt: str, made: list[int]) -> str:
         return (prompt + self.vocabulary.decode(made)).strip()
 
     def _form(self, wanted: str) -> list[int]:
-        """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
-        found: list[tuple[float, int, list[int]]] = []
+        """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none.
+
+        Of byte-pair encoding the usual one has the fewest tokens.
+        """
+        found: list[tuple[int, float, int, list[int]]] = []
         for form in capitalisations(wanted):
             symbols = self.vocabulary.encode(f" {form}").tolist()
             if UNKNOWN not in symbols:
-                found.append((-self.predictor.familiarity(symbols), len(found), symbols))
+                found.append((len(symbols), -self.predictor.familiarity(symbols), len(found), symbols))
         if not found:
             what = "is not one of the words" if self.vocabulary.by_word else "is not in the characters"
             raise RequestError(f"{wanted!r} {what} that {self._name()} learnt from {self.info.data}; choose another.")
-        return min(found)[2]
+        return min(found)[3]

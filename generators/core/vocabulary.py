@@ -1,78 +1,137 @@
 """Text as symbols (whole numbers): its characters, or its words, each with the space before it.
 
-Tokens put together are the text again, whichever they are, so that a likelihood of tokens is one of characters.
+Tokens put together are the text again, whichever they are, so that a likelihood of tokens is one of characters. A third
+kind, pieces of words, is in `generators.core.bpe`.
 """
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from generators.core.arrays import packed, unpacked
 from generators.core.kneser_ney import UNKNOWN, Ints
 
 WORD = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
 
 
-class Vocabulary:
-    """Tokens and the symbols that stand for them; symbol 0 is everything that is not among them."""
+class Vocabulary(ABC):
+    """Tokens and the symbols that stand for them; symbol 0 is everything that is not among them.
 
-    def __init__(self, tokens: list[str], by_word: bool) -> None:
-        """tokens: symbol -> text, "" first, then characters or words in order; by_word: which of the two."""
-        self.tokens, self.by_word = tokens, by_word
+    unit: what a token is. by_word: whether what is known or unknown of a text is a word, else a character. seam: where
+    a text can be cut so that its parts have the symbols of the whole. notes: for a model card.
+    """
+
+    unit: ClassVar[str]
+    by_word: ClassVar[bool] = False
+    seam: ClassVar[re.Pattern[str]] = re.compile(r"(?<=\n)|(?<=\w)(?= )")
+    notes: ClassVar[str] = ""
+
+    def __init__(self, tokens: list[str]) -> None:
+        """tokens: symbol -> text, "" first."""
+        self.tokens = tokens
         self.symbols = {token: i for i, token in enumerate(tokens) if i}
-
-    @classmethod
-    def of(cls, text: str, by_word: bool, most: int = 0) -> Self:
-        """Every token of `text`, or the `most` usual ones."""
-        parts = _parts(text, by_word)
-        chosen = [token for token, _ in Counter(parts).most_common(most)] if most else set(parts)
-        return cls(["", *sorted(chosen)], by_word)
 
     def __len__(self) -> int:
         """How many symbols there are, the unknown one included."""
         return len(self.tokens)
 
-    @property
-    def unit(self) -> str:
-        """What a token is: `word` or `character`."""
-        return "word" if self.by_word else "character"
-
+    @abstractmethod
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
-        if self.by_word:
-            return np.asarray([self.symbols.get(token, UNKNOWN) for token in WORD.findall(text)], dtype=np.int64)
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        alphabet = np.asarray([ord(token) for token in self.tokens[1:]], dtype=np.uint32)
-        at = np.minimum(np.searchsorted(alphabet, codes), len(alphabet) - 1)
-        return np.where(alphabet[at] == codes, at + 1, UNKNOWN).astype(np.int64)
 
     def decode(self, symbols: Iterable[int]) -> str:
         """The text of symbols."""
         return "".join(self.tokens[symbol] for symbol in symbols)
 
+    @classmethod
+    def pieces(cls, text: str, size: int) -> Iterator[str]:
+        """A text in pieces of `size` characters or a little more, whose symbols put together are those of the text."""
+        start = 0
+        while start < len(text):
+            seam = cls.seam.search(text, start + size)
+            end = seam.start() if seam else len(text)
+            yield text[start:end]
+            start = end
+
     def unknown(self, text: str) -> list[str]:
-        """The tokens of a text that have no symbol, in order."""
-        return [token for token in _parts(text, self.by_word) if token not in self.symbols]
+        """The characters or words of a text that have no symbol, in order."""
+        return [letter for letter in text if letter not in self.symbols]
+
+    def understand(self, text: str) -> tuple[list[int], list[str]]:
+        """What a person typed: its symbols, words also under other capitals, and what is not known, each once."""
+        return self.encode(text).tolist(), list(dict.fromkeys(self.unknown(text)))
+
+    def ending(self, text: str) -> list[int]:
+        """The last symbols of a text that may be others when it goes on; none where a token never grows."""
+        return []
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """As compact arrays."""
+        return {"tokens": packed(self.tokens)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
+        """The vocabulary back from `state()`. Raises KeyError or ValueError where the arrays are others."""
+        return cls(unpacked(state["tokens"]))
+
+
+class Characters(Vocabulary):
+    """The characters of a text, in the order of their codes."""
+
+    unit = "character"
+    seam = re.compile("")
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Every character of `text`."""
+        return cls(["", *sorted(set(text))])
+
+    def encode(self, text: str) -> Ints:
+        """The symbols of a text: (N,)."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        alphabet = np.asarray([ord(token) for token in self.tokens[1:]], dtype=np.uint32)
+        at = np.minimum(np.searchsorted(alphabet, codes), len(alphabet) - 1)
+        return np.where(alphabet[at] == codes, at + 1, UNKNOWN).astype(np.int64)
+
+
+class Words(Vocabulary):
+    """The words of a text, each with the space before it, and its marks."""
+
+    unit = "word"
+    by_word = True
+
+    @classmethod
+    def of(cls, text: str, most: int = 0) -> Self:
+        """Every word of `text`, or the `most` usual ones."""
+        words = WORD.findall(text)
+        chosen = [word for word, _ in Counter(words).most_common(most)] if most else set(words)
+        return cls(["", *sorted(chosen)])
+
+    def encode(self, text: str) -> Ints:
+        """The symbols of a text: (N,)."""
+        return np.asarray([self.symbols.get(word, UNKNOWN) for word in WORD.findall(text)], dtype=np.int64)
+
+    def unknown(self, text: str) -> list[str]:
+        """The words of a text that have no symbol, in order."""
+        return [word for word in WORD.findall(text) if word not in self.symbols]
 
     def understand(self, text: str) -> tuple[list[int], list[str]]:
         """What a person typed: its symbols, words also under other capitals, and what is not known, each once."""
         symbols: list[int] = []
         unknown: dict[str, None] = {}
-        for token in _parts(text, self.by_word):
-            forms = capitalisations(token) if self.by_word else [token]
+        for word in WORD.findall(text):
+            forms = capitalisations(word)
             symbols.append(next((self.symbols[form] for form in forms if form in self.symbols), UNKNOWN))
             if symbols[-1] == UNKNOWN:
-                unknown[token.strip() if self.by_word else token] = None
+                unknown[word.strip()] = None
         return symbols, list(unknown)
-
-
-def _parts(text: str, by_word: bool) -> Sequence[str]:
-    """The tokens that make up a text."""
-    return WORD.findall(text) if by_word else text
 
 
 def capitalisations(token: str) -> list[str]:

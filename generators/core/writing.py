@@ -93,13 +93,32 @@ class Writer:
                     yield Partial(f"{min(count, words)} words of {words}", min(count, words), words)
             made.append(symbol)
             state = self.predictor.extend(state, symbol)
-            last = token.strip()
-            if last and (last[-1] in ENDS or (ends and ends[-1][1] == len(made) - 1 and last in CLOSERS)):
-                ends = [*ends[: -1 if ends and ends[-1][1] == len(made) - 1 else None], (count, len(made))]
+            last, after_end = token.strip(), bool(ends) and ends[-1][1] == len(made) - 1
+            closed = last.rstrip(CLOSERS)
+            if last and (closed[-1] in ENDS if closed else after_end and not token[0].isspace()):
+                ends = [*ends[: -1 if after_end else None], (count, len(made))]
         good = [end for end in ends if end[0] >= 0.6 * words]
         if good:
             return made[: min(good, key=lambda end: abs(end[0] - words))[1]]
         return made[: cut or len(made)]
+
+    def completed(self, context: list[int], ending: list[int]) -> list[int]:
+        """`ending`, a text's last symbols, or fewer of them and then one longer token in place of the rest.
+
+        A text that stops within a word has other tokens than the word would (Lundberg 2023).
+        """
+        state, before, logs = self.predictor.context(context), 0.0, []
+        for i, symbol in enumerate(ending):
+            rest = self._text(ending[i:])
+            p = self.predictor.distribution(state)
+            with np.errstate(divide="ignore"):
+                log = np.log(p)
+            logs.append(np.where([token.startswith(rest) for token in self.tokens], before + log, -np.inf))
+            before += log[symbol]
+            state = self.predictor.extend(state, symbol)
+        weights = np.concatenate(logs)
+        at = pick(np.exp(weights - weights.max()), self.temperature, self.random, barred=None)
+        return [*ending[: at // len(self.tokens)], at % len(self.tokens)]
 
     def around(
         self, form: list[int], context: list[int], words: int, *, prompted: bool
