@@ -36,7 +36,7 @@ figcaption { color: var(--soft); font-size: .85rem; line-height: 1.4; margin-top
 .verse::first-letter { float: left; font-size: 3.4em; line-height: .8; padding: .1em .1em 0 0; color: var(--accent); }
 .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); gap: 2rem 1.5rem; }
 .sheet img { width: 100%; }
-.sheet .text { white-space: pre-line; font-size: .95rem; line-height: 1.5; background: var(--card); padding: 1rem;
+.sheet .text { white-space: pre-wrap; font-size: .95rem; line-height: 1.5; background: var(--card); padding: 1rem;
   border: 1px solid var(--line); border-radius: .4rem; max-height: 20rem; overflow: auto; }
 .wide { overflow-x: auto; margin: 0 0 3rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; line-height: 1.4; }

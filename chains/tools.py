@@ -266,6 +266,11 @@ def _wrote(outcome: Outcome) -> str:
     return f"Wrote {_count(words, 'word')} {_by(outcome)}"
 
 
+def _coded(outcome: Outcome) -> str:
+    lines = sum(len(str(item.content).splitlines()) for item in outcome.artifacts)
+    return f"Wrote {_count(lines, 'line')} of Python {_by(outcome)}"
+
+
 def _filled(outcome: Outcome) -> str:
     return f"Filled the blanks {_by(outcome)}: {outcome.artifacts[0].content}"
 
@@ -284,6 +289,7 @@ _SENTENCES: dict[str, Callable[[Outcome], str]] = {
     "morph_images": _morphed,
     "vary_image": _varied,
     "write_text": _wrote,
+    "write_code": _coded,
     "fill_blanks": _filled,
     "invent_names": _named,
 }

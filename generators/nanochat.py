@@ -58,7 +58,7 @@ def export(model: GPT, folder: str | Path) -> Path:
             rope_parameters={"rope_type": "default", "rope_theta": ROTARY_BASE},
             final_logit_softcapping=CAP,
             bos_token_id=None,
-            eos_token_id=model.vocabulary.symbols["\n"] if model.items else None,
+            eos_token_id=model.vocabulary.symbols[model.end] if model.items else None,
             pad_token_id=None,
         )
     )
@@ -116,7 +116,8 @@ def load_exported(folder: str | Path) -> GPT:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, NanoChatForCausalLM
 
-    from generators.gpt import GPT, Config
+    from generators.codegpt import CodeGPT
+    from generators.gpt import GPT
 
     try:
         theirs = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
@@ -136,7 +137,8 @@ def load_exported(folder: str | Path) -> GPT:
     if vocabulary.tokens != tokens or len(symbols) != theirs.config.vocab_size:
         raise CheckpointError(f"The tokenizer in {folder} does not fit its model; export it again.")
     c, items = theirs.config, theirs.config.eos_token_id is not None
-    config = Config(
+    cls = CodeGPT if items and tokens[c.eos_token_id] == CodeGPT.end else GPT
+    config = cls.Config(
         layers=c.num_hidden_layers,
         width=c.hidden_size,
         heads=c.num_attention_heads,
@@ -145,17 +147,17 @@ def load_exported(folder: str | Path) -> GPT:
     )
     info = ModelInfo(
         name="",
-        family="gpt",
-        medium="text",
-        tasks=["invent_names" if items else "write_text"],
-        kinds=sorted(GPT.kinds),
+        family=cls.family,
+        medium=cls.medium,
+        tasks=cls.taught(items),
+        kinds=sorted(cls.kinds),
         labels=[start[1:-1] for start in starts] if len(starts) > 1 else [],
         config=asdict(config),
         versions=checkpoint.versions(),
         parameters=sum(tensor.numel() for tensor in theirs.parameters()),
     )
     lengths = np.asarray([c.max_position_embeddings, *[1] * len(starts)], np.int64)
-    model = GPT(info, vocabulary, UNSEEN, np.zeros(0, np.int64), lengths)
+    model = cls(info, vocabulary, UNSEEN, np.zeros(0, np.int64), lengths)
     model.net.load_state_dict(_ours(theirs.state_dict(), c.num_hidden_layers))
     model.net.eval().requires_grad_(False)
     return model

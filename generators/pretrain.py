@@ -48,6 +48,9 @@ RECIPES: dict[str, Recipe] = {
     "cgan-digits": Recipe("cgan", "mnist", 10.0, "mnist:test", {"width": 16, "hidden": 128, "discriminator_width": 32}),
     "vae-fashion": Recipe("vae", "fashion-mnist", 15.0, "fashion-mnist:test"),
     "vae-digits": Recipe("vae", "mnist", 5.0, "mnist:test", {"hidden": 96}),
+    "gpt-code": Recipe(
+        "codegpt", "python-stdlib", 60.0, "python-stdlib:test", {"layers": 6, "width": 192, "heads": 6, "batch": 16}
+    ),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }

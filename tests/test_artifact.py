@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from generators.core.artifact import Image, Provenance, Text, open_artifact
+from generators.core.artifact import Code, Image, Provenance, Text, open_artifact
 from generators.core.errors import RequestError
 
 
@@ -16,6 +16,12 @@ from generators.core.errors import RequestError
 def test_a_text_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
     path = Text(text, None).write(tmp_path / "it.txt")
     assert open_artifact(path).content == text
+
+
+def test_code_comes_back_as_code_with_its_provenance(tmp_path: Path) -> None:
+    made = Code("def f():\n    return 1", Provenance("gpt-code", "", "write_code", {"prompt": "def f():"}, 3, 0))
+    path = made.write(tmp_path / "it.py")
+    assert open_artifact(path) == made and (tmp_path / "it.py.json").is_file()
 
 
 def test_a_picture_of_ones_own_comes_back_with_its_provenance(tmp_path: Path) -> None:

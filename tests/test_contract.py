@@ -22,6 +22,7 @@ def request(model, **more) -> Request:
     args = {
         "generate_image": {"subject": label, "count": 4},
         "write_text": {"words": 20},
+        "write_code": {"prompt": "def area(radius):", "lines": 6},
         "invent_names": {"count": 4},
     }
     task = next(task for task in args if task in model.tasks)
@@ -80,8 +81,12 @@ def test_save_and_load_make_the_same(model, tmp_path):
 def test_a_count_out_of_bounds_is_refused(model):
     for task in model.tasks:
         for bad in (-1, 0, 10**9):
-            key = {"write_text": "words", "morph_images": "frames"}.get(task, "count")
-            args = {"start": "a", "end": "b", "subject": (model.info.labels or ["x"])[0]} if key != "words" else {}
+            key = {"write_text": "words", "write_code": "lines", "morph_images": "frames"}.get(task, "count")
+            args = (
+                {"start": "a", "end": "b", "subject": (model.info.labels or ["x"])[0]}
+                if key not in ("words", "lines")
+                else {}
+            )
             with pytest.raises(RequestError):
                 list(model.generate(Request(task, {**args, key: bad}), seed=1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scripted import NAMES, QUESTION, VERSE, Script, a_script, an_address, pictu
 
 from chains.events import Asked, Choice, Failed, Made, Progress, Reply, Word
 from chains.store import Store
-from generators.core.artifact import Image, Text, open_artifact
+from generators.core.artifact import Code, Image, Text, open_artifact
 from generators.core.errors import Cancelled
 from generators.core.generator import Cancel
 
@@ -182,6 +183,13 @@ def test_step_line_tells_tool_arguments_confidence_and_runner_up() -> None:
         assert part in text
     assert 'value="id-1 morph_images" title="the next likeliest, 1 %"' in html
     assert '<progress max="2" value="1">' in html
+
+
+def test_code_is_shown_in_colours_and_escaped(tmp_path: Path) -> None:
+    stored = Store(tmp_path).put(Code("def f(a):\n    return '<b>' + a", None))
+    html = answer(Made("write_code", "Wrote 2 lines.", (stored,))).html()
+    assert '<span class="aw-py-k">def</span>' in html and "&lt;b&gt;" in html and "<b>" not in html
+    assert "def f(a):\n    return '<b>' + a" in unescape(re.sub("<[^>]+>", "", html))
 
 
 def test_events_of_several_steps_find_their_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from chains.events import Asked, Choice, Event, Failed, Made, Progress, Question, Reply, Word
 from chains.prompting import NO_TOOL
 from chains.store import Stored
-from generators.core.artifact import Artifact, Image, Text
+from generators.core.artifact import Artifact, Code, Image, Text
 from generators.core.errors import RequestError
 
 Serve = Callable[[Path], str]  # puts a file of the store where the web server may give it out, and says where
@@ -379,6 +379,24 @@ def _texts(works: Sequence[Work]) -> str:
     )
 
 
+def _codes(works: Sequence[Work]) -> str:
+    copy = '<button type="button" class="aw-copy">Copy</button>'
+    contents = [work.artifact.content for work in works if isinstance(work.artifact, Code)]
+    return "".join(
+        f'<div class="aw-text"><div class="aw-code">{_coloured(code)}</div>{copy}</div>' for code in contents
+    )
+
+
+def _coloured(code: str) -> str:
+    """Python as HTML in which classes tell keywords, names, strings, numbers and comments apart."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    formatter = HtmlFormatter(nowrap=True, classprefix="aw-py-")
+    return str(highlight(code, PythonLexer(ensurenl=False, stripnl=False), formatter))
+
+
 def _provenance(works: Sequence[Work]) -> str:
     """A line that unfolds: which model, which seed, which files, and the request as the generator got it."""
     made = [(work, work.artifact.provenance) for work in works if work.artifact.provenance is not None]
@@ -408,4 +426,4 @@ def _provenance(works: Sequence[Work]) -> str:
     )
 
 
-VIEWS: dict[str, Callable[[Sequence[Work]], str]] = {"image": _pictures, "text": _texts}
+VIEWS: dict[str, Callable[[Sequence[Work]], str]] = {"image": _pictures, "text": _texts, "code": _codes}

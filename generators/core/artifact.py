@@ -1,7 +1,7 @@
 """What generators make: content with the provenance to make it again.
 
 The content hash is over the content alone (pixels, characters), not over the file, so the same picture has the same
-hash whoever wrote it down. Every file carries its provenance: PNG in text chunks, text in a sidecar `.json`.
+hash whoever wrote it down. Every file carries its provenance: PNG in text chunks, text and code in a sidecar `.json`.
 """
 
 from __future__ import annotations
@@ -151,7 +151,16 @@ class Text(Artifact):
         return [(path.with_name(path.name + ".json"), (self.provenance.to_json() + "\n").encode("utf-8"))]
 
 
-KINDS: dict[str, type[Artifact]] = {kind.medium: kind for kind in (Image, Text)}
+@dataclass(frozen=True)
+class Code(Text):
+    """Python; `content` is the characters. It is written down, never run."""
+
+    medium = "code"
+    suffix = ".py"
+    media_type = "text/x-python"
+
+
+KINDS: dict[str, type[Artifact]] = {kind.medium: kind for kind in (Image, Text, Code)}
 
 
 def artifact_of(model: Generator, content: Any, request: Request, seed: int, index: int) -> Artifact:
@@ -189,11 +198,12 @@ def open_artifact(path: str | Path) -> Artifact:
 
     path = Path(path)
     try:
-        if path.suffix.lower() == Text.suffix:
+        written = next((kind for kind in (Text, Code) if path.suffix.lower() == kind.suffix), None)
+        if written:
             sidecar = path.with_name(path.name + ".json")
             notes = sidecar.read_text(encoding="utf-8") if sidecar.exists() else ""
             text = path.read_bytes().decode("utf-8").removesuffix("\n")  # a carriage return stays one
-            return Text(text, Provenance.from_json(notes) if notes else None)
+            return written(text, Provenance.from_json(notes) if notes else None)
         if path.stat().st_size > MAX_FILE_BYTES:
             raise RequestError(f"{path} is larger than {MAX_FILE_BYTES // 10**6} MB; give a smaller picture.")
         data = path.read_bytes()
@@ -210,7 +220,9 @@ def open_artifact(path: str | Path) -> Artifact:
     except DataError as error:
         raise RequestError(str(error)) from error
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise RequestError(f"{path} cannot be read as a picture (PNG) or a text (.txt): {error}.") from error
+        raise RequestError(
+            f"{path} cannot be read as a picture (PNG), a text (.txt) or code (.py): {error}."
+        ) from error
 
 
 def regenerate(path: str | Path) -> tuple[Artifact, list[str]]:

@@ -64,6 +64,7 @@ TASK_METRICS: dict[str, str] = {
     "vary_image": "neg_elbo_nats",
     "write_text": "nats_per_char",
     "fill_blanks": "masked_nats_per_word",
+    "write_code": "nats_per_char",
     "invent_names": "nats_per_char",
 }
 

@@ -15,7 +15,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -130,13 +130,14 @@ class LanguageModel(TextModel):
     """A network that predicts the next symbol. A family says how the network is built (`build`) and how far it sees."""
 
     kinds = frozenset({"neural"})
+    end: ClassVar[str] = "\n"  # the character whose symbol ends an item
     net: nn.Module
     unknown: float
 
     def __init__(self, info: ModelInfo, vocabulary: Vocabulary, unknown: float, known: Ints, lengths: Ints) -> None:
         self.info, self.vocabulary, self.unknown = info, vocabulary, unknown
         self.known, self.lengths = known, lengths
-        self.items = "invent_names" in info.tasks
+        self.items = "write_text" not in info.tasks
         self.tasks = frozenset(info.tasks)  # type: ignore[misc]
         self.config = self.Config(**info.config)
         self.net = self.build(len(vocabulary) + len(lengths) - 1)
@@ -152,6 +153,11 @@ class LanguageModel(TextModel):
     def stepper(self, val: Texts) -> LanguageStepper:
         """This model's side of the training loop, which chooses its weights on `val`."""
         return LanguageStepper(self, val)
+
+    @classmethod
+    def taught(cls, items: bool) -> list[str]:
+        """The tasks that a list of items teaches, or else a running text."""
+        return ["invent_names"] if items else ["write_text"]
 
     @property
     @abstractmethod
@@ -177,12 +183,12 @@ class LanguageModel(TextModel):
         if not splits.train.text.strip():
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         items = not splits.train.running
-        text = splits.train.text + "\n" * items
+        text = cls.end.join(splits.train.items) + cls.end * items
         if config.tokens and items:
             raise ValueError(f"tokens is {config.tokens}, but a list is learnt by its characters; leave tokens at 0.")
         vocabulary = BPE.of(text, config.tokens) if config.tokens else Characters.of(text)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
-        info.tasks = ["invent_names"] if items else ["write_text"]
+        info.tasks = cls.taught(items)
         labels, names = splits.train.labels, splits.train.names
         shares = np.bincount(labels, minlength=len(names)) if labels else np.asarray([len(splits.train)])
         symbols = vocabulary.encode(text)
@@ -231,11 +237,11 @@ class LanguageModel(TextModel):
         return symbols
 
     def _rows(self, texts: Texts, kind: int | None = None, whole: bool = False) -> list[Ints]:
-        """A list's items as symbols: the start symbol of its kind (or of `kind`), the item, its line's end.
+        """A list's items as symbols: the start symbol of its kind (or of `kind`), the item, its end.
 
         Cut to what is trained on at once, unless `whole`.
         """
-        size, end = len(self.vocabulary), self.vocabulary.symbols["\n"]
+        size, end = len(self.vocabulary), self.vocabulary.symbols[self.end]
         most = None if whole else self.config.context + 1
         kinds = texts.labels or (0,) * len(texts)
         return [
@@ -281,7 +287,7 @@ class LanguageModel(TextModel):
         return torch.where(said == UNKNOWN, -math.log(self.unknown), known)
 
     def _item_nats(self, texts: Texts, kind: int | None = None) -> Floats:
-        """(N,) nats of every item, from its start symbol (that of `kind`) to its line's end."""
+        """(N,) nats of every item, from its start symbol (that of `kind`) to its end."""
         rows = self._rows(texts, kind, whole=True)
         found = np.zeros(len(rows))
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))

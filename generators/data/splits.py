@@ -7,7 +7,7 @@ position or how often it occurs; a running text keeps its last tenth, contiguous
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -90,3 +90,18 @@ def hash_split(items: Iterable[bytes]) -> NDArray[np.int64]:
     """0 (train, 80 %), 1 (val, 10 %) or 2 (test, 10 %) for every item, by the item's sha256: (N,) int64."""
     shares = [int.from_bytes(hashlib.sha256(item).digest()[:4], "big") % 10 for item in items]
     return np.asarray([0 if share < 8 else share - 7 for share in shares], dtype=np.int64)
+
+
+def hash_shares(keys: Sequence[str]) -> list[NDArray[np.int64]]:
+    """The positions of the train, val and test items by their keys' hashes; of few none is left empty if it can be."""
+    unique = list(dict.fromkeys(keys))
+    side = dict(zip(unique, hash_split(key.encode() for key in unique).tolist(), strict=True))
+    for needed in (0, 1, 2)[: len(unique)]:
+        if needed not in side.values():
+            amounts = [list(side.values()).count(share) for share in range(3)]
+            most = amounts.index(max(amounts))
+            if amounts[most] > 1:
+                candidates = [key for key in unique if side[key] == most]
+                side[min(candidates, key=lambda key: hashlib.sha256(key.encode()).digest())] = needed
+    sides = np.asarray([side[key] for key in keys])
+    return [np.flatnonzero(sides == share) for share in range(3)]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.data.packaged import name_of, packaged, warn_of_file
-from generators.data.splits import DataError, Source, Splits, Texts, hash_split
+from generators.data.splits import DataError, Source, Splits, Texts, hash_shares
 
 SOURCES = {
     "kjv": "the King James Bible, 4.3 MB of running text; sudo apt-get install bible-kjv bible-kjv-text",
@@ -57,7 +57,7 @@ def load(source: str | Path, val: str | Path | None = None, *, items: bool | Non
         if not back.text.strip():
             raise DataError(f"{source} is too short to keep some for validation; give more, or a file for --val.")
         return Splits(front, back, source=origin)
-    pieces = [_take(texts, share) for share in _shares(texts)]
+    pieces = [_take(texts, share) for share in hash_shares(texts.items)]
     return Splits(pieces[0], pieces[1], pieces[2], origin)
 
 
@@ -174,21 +174,6 @@ def _cut(texts: Texts) -> tuple[Texts, Texts]:
     text = texts.text
     at = max(int(len(text) * (1 - HELD_BACK)), 1)
     return Texts((text[:at],), running=True), Texts((text[at:],), running=True)
-
-
-def _shares(texts: Texts) -> list[NDArray[np.int64]]:
-    """The positions of the train, val and test items; in a short list none is left empty if it can be helped."""
-    unique = list(dict.fromkeys(texts.items))
-    side = dict(zip(unique, hash_split(item.encode() for item in unique).tolist(), strict=True))
-    for needed in (0, 1, 2)[: len(unique)]:
-        if needed not in side.values():
-            amounts = [list(side.values()).count(share) for share in range(3)]
-            most = amounts.index(max(amounts))
-            if amounts[most] > 1:
-                candidates = [item for item in unique if side[item] == most]
-                side[min(candidates, key=lambda item: hashlib.sha256(item.encode()).digest())] = needed
-    sides = np.asarray([side[item] for item in texts.items])
-    return [np.flatnonzero(sides == share) for share in range(3)]
 
 
 def _take(texts: Texts, at: NDArray[np.int64]) -> Texts:
