@@ -17,7 +17,7 @@ from generators.core.coding import beginning, draft, is_code, parsing_lines
 from generators.core.errors import Cancelled, RequestError
 from generators.core.generator import Cancel, Partial, Request, rng
 from generators.core.training import Run
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Characters
 from generators.data.splits import Source, Splits, Texts
 from generators.nanochat import export, load_exported
 
@@ -138,7 +138,7 @@ class Recites:
     ],
 )
 def test_a_draft_ends_by_itself_or_with_the_last_whole_statement(said, lines, text, parses, cut):
-    vocabulary = Vocabulary(["", *sorted(set(said + "\3"))], by_word=False)
+    vocabulary = Characters(["", *sorted(set(said + "\3"))])
     said_by = Recites(vocabulary.encode(said).tolist(), len(vocabulary))
     got = draft(said_by, vocabulary, vocabulary.symbols["\3"], 0, "def f(a):", lines, 0.8, rng(1), Cancel())
     assert (got.text, got.parses, got.cut) == (text, parses, cut)
