@@ -63,13 +63,22 @@ class Net(nn.Module):
 
     def forward(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
         """`carried` from the call that read what stands before; together at most `context` positions."""
-        x = self.dropout(norm(self.symbols(symbols)))
+        x, caches = self.read(norm(self.symbols(symbols)), carried)
+        return self.logits(x), caches
+
+    def read(self, x: Tensor, carried: list[Cache] | None) -> tuple[Tensor, list[Cache]]:
+        """What the blocks make of (B, T, width), normed; see `forward`."""
+        x = self.dropout(x)
         at = 0 if carried is None else carried[0][0].size(2)
-        tables, caches = self.tables[:, at : at + symbols.size(1)], []
+        tables, caches = self.tables[:, at : at + x.size(1)], []
         for i, block in enumerate(self.blocks):
             x, cache = block(x, tables, None if carried is None else carried[i])
             caches.append(cache)
-        return CAP * torch.tanh(self.head(norm(x)).float() / CAP), caches
+        return norm(x), caches
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, symbols)."""
+        return CAP * torch.tanh(self.head(x).float() / CAP)
 
 
 class GPT(LanguageModel):

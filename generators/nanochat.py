@@ -62,14 +62,14 @@ def export(model: GPT, folder: str | Path) -> Path:
             pad_token_id=None,
         )
     )
-    theirs.load_state_dict(_theirs(net.state_dict()))
+    theirs.load_state_dict(_theirs(net.state_dict(), model.config.heads))
     theirs.generation_config.suppress_tokens = barred
     theirs.save_pretrained(folder)
     _tokenizer(model).save_pretrained(folder)
     return Path(folder)
 
 
-def _theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _theirs(state: dict[str, Tensor], heads: int) -> dict[str, Tensor]:
     """The network's tensors under transformers' names."""
     found = {"model.embed_tokens.weight": state["symbols.weight"], "lm_head.weight": state["head.weight"]}
     for name, tensor in state.items():
@@ -77,6 +77,8 @@ def _theirs(state: dict[str, Tensor]) -> dict[str, Tensor]:
             _, block, part = name.split(".", 2)
             if part == "attention.qkv.weight":
                 for letter, rows in zip("qkv", tensor.chunk(3), strict=True):
+                    if letter != "v":  # pairs that turn are neighbours here, half a head apart there
+                        rows = rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
                     found[f"model.layers.{block}.self_attn.{letter}_proj.weight"] = rows.contiguous()
             else:
                 found[f"model.layers.{block}.{PARTS[part]}"] = tensor
@@ -158,18 +160,18 @@ def load_exported(folder: str | Path) -> GPT:
     )
     lengths = np.asarray([c.max_position_embeddings, *[1] * len(starts)], np.int64)
     model = cls(info, vocabulary, UNSEEN, np.zeros(0, np.int64), lengths)
-    model.net.load_state_dict(_ours(theirs.state_dict(), c.num_hidden_layers))
+    model.net.load_state_dict(_ours(theirs.state_dict(), c.num_hidden_layers, c.num_attention_heads))
     model.net.eval().requires_grad_(False)
     return model
 
 
-def _ours(state: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
+def _ours(state: dict[str, Tensor], blocks: int, heads: int) -> dict[str, Tensor]:
     """The network's tensors from those under transformers' names."""
     found = {"symbols.weight": state["model.embed_tokens.weight"], "head.weight": state["lm_head.weight"]}
     for i in range(blocks):
         theirs = f"model.layers.{i}."
-        found[f"blocks.{i}.attention.qkv.weight"] = torch.cat(
-            [state[f"{theirs}self_attn.{letter}_proj.weight"] for letter in "qkv"]
-        )
+        q, k, v = (state[f"{theirs}self_attn.{letter}_proj.weight"] for letter in "qkv")
+        q, k = (rows.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2) for rows in (q, k))
+        found[f"blocks.{i}.attention.qkv.weight"] = torch.cat([q, k, v])
         found |= {f"blocks.{i}.{ours}": state[theirs + name] for ours, name in PARTS.items()}
     return found

@@ -31,10 +31,12 @@ def rotary_tables(positions: int, size: int) -> Tensor:
 
 
 def rotated(x: Tensor, tables: Tensor) -> Tensor:
-    """Queries or keys (B, h, T, w / h) turned by the angles of their positions, `tables` (2, T, w / h / 2)."""
-    cos, sin = tables.to(x.dtype)
-    left, right = x.chunk(2, -1)
-    return torch.cat([left * cos + right * sin, right * cos - left * sin], -1)
+    """Queries or keys (B, h, T, w / h), neighbours as pairs, turned back by their positions' angles, as `tables` say.
+
+    The pairs are taken for complex numbers: one product in place of seven passes over the memory.
+    """
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.complex(tables[0], -tables[1])).flatten(-2)
 
 
 def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:

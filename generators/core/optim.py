@@ -12,16 +12,16 @@ from torch import Tensor, nn
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalised(matrix: Tensor, rounds: int = 5) -> Tensor:
-    """About U V^T of `matrix` = U S V^T, (M, N), by Newton-Schulz iterations of matrix products alone."""
+def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
+    """About U V^T of each of `matrices` = U S V^T, (..., M, N), by Newton-Schulz iterations of matrix products alone."""
     a, b, c = _QUINTIC
-    tall = matrix.size(0) > matrix.size(1)
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.size(-2) > matrices.size(-1)
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(rounds):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    found: Tensor = x.T if tall else x
+    found: Tensor = x.mT if tall else x
     return found
 
 
@@ -41,17 +41,25 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step; `closure` is not supported."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weights in group["params"]:
-                if weights.grad is None:
-                    continue
-                state = self.state[weights]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(weights)
-                kept = state["momentum_buffer"]
-                kept.lerp_(weights.grad, 1 - group["momentum"])
-                update = orthogonalised(weights.grad.lerp(kept, group["momentum"]))
-                weights.mul_(1 - group["lr"] * group["weight_decay"])
-                weights.add_(update, alpha=-group["lr"] * max(1.0, weights.size(0) / weights.size(1)) ** 0.5)
+                if weights.grad is not None:
+                    alike.setdefault(weights.shape, []).append(weights)
+            for shape, some in alike.items():  # at once: small products cost more to start than to do
+                updates = orthogonalised(torch.stack([self._momentum(weights, group["momentum"]) for weights in some]))
+                for weights, update in zip(some, updates, strict=True):
+                    weights.mul_(1 - group["lr"] * group["weight_decay"])
+                    weights.add_(update, alpha=-group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5)
+
+    def _momentum(self, weights: Tensor, momentum: float) -> Tensor:
+        """Nesterov's momentum of a weight's gradients."""
+        state = self.state[weights]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weights)
+        kept: Tensor = state["momentum_buffer"]
+        assert weights.grad is not None
+        kept.lerp_(weights.grad, 1 - momentum)
+        return weights.grad.lerp(kept, momentum)
 
 
 def muon_and_adam(
