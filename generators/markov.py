@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.arrays import under
+from generators.core.cross_fitting import tuned_discounts
 from generators.core.errors import CheckpointError, DataError
-from generators.core.generator import ModelInfo, Splits, Texts, rng
+from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
-from generators.core.kneser_ney import Floats, Ints, KneserNey
+from generators.core.kneser_ney import Ints, KneserNey
 from generators.core.likelihood import Likelihood, Speller
 from generators.core.text_model import TextModel
 from generators.core.vocabulary import Characters, Words
@@ -32,8 +33,6 @@ LEVELS = {"char": "character", "character": "character", "word": "word", "auto":
 ORDERS = {"character": 7, "word": 4}  # on a running text
 ITEM_ORDERS = range(3, 9)
 NEAR_BEST = 1.01  # of the orders whose validation loss is within 1 %, the shortest: it copies least
-TUNE_ON = 50_000  # symbols, at most, that the discounts are tuned on
-TUNE_FROM = 2_000  # symbols, at least
 
 
 @dataclass
@@ -124,7 +123,7 @@ class Markov(TextModel):
             "check": run.cancel.check,
         }
         limit = model._most_nodes(config.max_mib)
-        discounts = _tuned(sequence, items, options) if config.tune else None
+        discounts = tuned_discounts(sequence, items, options) if config.tune else None
         likelihood.counts = KneserNey.fit(sequence, max_nodes=limit, discounts=discounts, **options)
         info.parameters = model.counts.nodes
         return model
@@ -221,21 +220,6 @@ class Markov(TextModel):
 def _symbols(level: str) -> type[Characters] | type[Words]:
     """What a text's symbols are."""
     return Words if level == "word" else Characters
-
-
-def _tuned(sequence: Ints, items: bool, options: dict[str, Any]) -> Floats | None:
-    """Discounts tuned on a piece of `sequence` with the counts of its first half; None if there is too little of it.
-
-    Of a list, pieces are items drawn by lot, since lists have an order of their own.
-    """
-    if items:
-        each = np.split(sequence, np.flatnonzero(sequence >= options["size"])[1:])
-        sequence = np.concatenate([each[i] for i in rng(0).permutation(len(each))])
-    half = len(sequence) // 2
-    held_back = sequence[half : half + min(half // 4, TUNE_ON)]
-    if len(held_back) < TUNE_FROM:
-        return None
-    return KneserNey.fit(sequence[:half], **options).tune(held_back)
 
 
 def _unknown_share(sequence: Ints, size: int) -> float:
