@@ -32,6 +32,10 @@ class Vocabulary:
         chosen = [token for token, _ in Counter(parts).most_common(most)] if most else set(parts)
         return cls(["", *sorted(chosen)], by_word)
 
+    def extended(self, text: str) -> Self:
+        """These characters, and those of `text`."""
+        return type(self)(["", *sorted({*self.tokens[1:], *text})], by_word=False)
+
     def __len__(self) -> int:
         """How many symbols there are, the unknown one included."""
         return len(self.tokens)
