@@ -75,11 +75,11 @@ def train(asked: Training) -> Path:
 
     target, work = _places(asked)
     cls = generators.family(asked.family)
-    config = configured(cls, asked.settings)
+    first = _started_from(asked, cls)
+    config = configured(cls, asked.settings, first)
     if asked.resume and not (work / CHECKPOINT).is_file():
         raise ValueError(f"There is no interrupted run of {asked.model_name} to go on with; start it without --resume.")
     run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
-    first = _started_from(asked, cls)
     if not cls.budgeted:
         _warn_of_budget(asked)
     try:
@@ -109,7 +109,8 @@ def train(asked: Training) -> Path:
 def _recorded(asked: Training) -> str:
     """The command for the model card, which may be passed on: without this machine's folders."""
     val = Path(asked.val).name if asked.val else None
-    plain = replace(asked, data=Path(asked.data).name or asked.data, val=val, out=None)
+    start = Path(asked.start).name if asked.start else None
+    plain = replace(asked, data=Path(asked.data).name or asked.data, val=val, start=start, out=None)
     return plain.command() + ("  # and gone on with: --resume" if asked.resume else "")
 
 
@@ -177,17 +178,21 @@ def _replaceable(folder: Path) -> bool:
     return entries <= {checkpoint.CONFIG, checkpoint.WEIGHTS, checkpoint.CARD, *checkpoint.SHOWN}
 
 
-def _started_from(asked: Training, cls: type[Generator]) -> Any:
-    """The trained model to go on from, or None. A family that can has a method `refit(splits, config, run)`."""
+def _started_from(asked: Training, cls: type[Generator]) -> Generator | None:
+    """The trained model to go on from, if any. Raises ValueError for one that a model of `cls` cannot go on from."""
     import generators
 
     if asked.start is None:
         return None
-    if not hasattr(cls, "refit"):
-        raise ValueError(f"{asked.family} models cannot go on from a trained model; leave --from out.")
+    if not cls.refit_options:
+        able = ", ".join(name for name in generators.families() if generators.family(name).refit_options)
+        raise ValueError(f"{asked.family} models cannot go on from a trained model, only {able}; leave --from out.")
     model = generators.load(asked.start)
-    if not isinstance(model, cls):
-        raise ValueError(f"--from {asked.start} is of the family {model.family}, not {asked.family}.")
+    if model.family != asked.family:
+        raise ValueError(
+            f"--from {asked.start} is of the family {model.family}, not {asked.family}: train {model.family}, or start "
+            f"from another model."
+        )
     return model
 
 
@@ -224,8 +229,11 @@ def _measure(model: Generator, splits: Splits[Any], asked: Training) -> None:
     print("; ".join(f"{s.metric} {s.value:.5g} on {s.data} (n {s.n:,})" for s in new), file=sys.stderr)
 
 
-def configured(cls: type[Generator], settings: tuple[str, ...]) -> Any:
-    """The family's `Config` with `key=value` settings. Raises ValueError that lists the options."""
+def configured(cls: type[Generator], settings: tuple[str, ...], first: Generator | None = None) -> Any:
+    """The family's `Config` with `key=value` settings, of a model that goes on from `first` where there is one.
+
+    Raises ValueError that lists the options.
+    """
     kinds = typing.get_type_hints(cls.Config)
     values: dict[str, Any] = {}
     for setting in settings:
@@ -236,7 +244,7 @@ def configured(cls: type[Generator], settings: tuple[str, ...]) -> Any:
             values[key] = parsed(text, kinds[key])
         except ValueError:
             raise ValueError(f"--set {setting}: {key} must be {spelled(kinds[key])}.") from None
-    return cls.Config(**values)
+    return first.refit_config(**values) if first else cls.Config(**values)
 
 
 def _options(cls: type[Generator]) -> str:

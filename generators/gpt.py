@@ -36,12 +36,13 @@ class Config:
     dropout: float = 0.0  # share of each half block's output that is left out in training, 0 to 0.9
     learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
     matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
+    lora: int = 0  # rank of the matrices' updates when it goes on from a model, 0 for full ones, to 256
 
     clip: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         bounds = {"layers": (1, 48), "width": (8, 2048), "heads": (1, 64), "context": (8, 4096), "batch": (1, 4096)}
-        check_options(self, {**bounds, "dropout": (0, 0.9)}, "learning_rate", "matrix_rate")
+        check_options(self, {**bounds, "dropout": (0, 0.9), "lora": (0, 256)}, "learning_rate", "matrix_rate")
         check_size(self.tokens)
         if self.width % (2 * self.heads):
             raise ValueError(f"width is {self.width}; it must be a multiple of twice the heads, {2 * self.heads}.")
@@ -87,6 +88,8 @@ class GPT(LanguageModel):
     family = "gpt"
     kinds = frozenset({"neural", "transformer"})
     Config = Config
+    inside = "blocks"
+    tables = ("symbols.weight", "head.weight")
     net: Net
 
     def build(self, symbols: int) -> Net:

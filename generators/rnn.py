@@ -26,7 +26,7 @@ from generators.core.optim import muon_and_adam
 from generators.core.training import share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from accelerate import Accelerator
 
@@ -49,6 +49,7 @@ class Config:
     weight_dropout: float = 0.0  # share of the recurrent weights that is left out in training, 0 to 0.9
     learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
     matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
+    lora: int = 0  # rank of the matrices' updates when it goes on from a model, 0 for full ones, to 256
 
     clip: ClassVar[float] = 1.0
 
@@ -59,7 +60,7 @@ class Config:
             "context": (8, 4096),
             "batch": (1, 4096),
         }
-        bounds |= {"dropout": (0, 0.9), "weight_dropout": (0, 0.9)}
+        bounds |= {"dropout": (0, 0.9), "weight_dropout": (0, 0.9), "lora": (0, 256)}
         check_options(self, bounds, "learning_rate", "matrix_rate")
         check_size(self.tokens)
 
@@ -114,6 +115,9 @@ class RNN(LanguageModel):
 
     family = "rnn"
     Config = Config
+    refit_options: ClassVar[Mapping[str, Any]] = {**LanguageModel.refit_options, "weight_dropout": None}
+    inside = "layers"
+    tables = ("symbols.weight", "bias")
     net: Net
 
     def build(self, symbols: int) -> Net:

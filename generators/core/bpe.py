@@ -81,6 +81,10 @@ class BPE(Vocabulary):
         alphabet = [token for token in sorted(known, key=known.__getitem__) if len(token) == 1]
         return cls(alphabet, [(first, second) for first, second in said["model"]["merges"]])
 
+    def extended(self, text: str) -> Self:
+        """These characters and merges, and the characters of `text`."""
+        return type(self)([*self.alphabet, *sorted(set(_valid(text)) - set(self.alphabet))], self.merges)
+
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
         parts = [self.tokenizer.encode(piece).ids for piece in self.pieces(_valid(text), PIECE)]

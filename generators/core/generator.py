@@ -136,6 +136,7 @@ class ModelInfo:
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seed: int = 0
+    base: dict[str, str] = field(default_factory=dict)  # the model it goes on from: name, weights_sha256, data
     training: dict[str, Any] = field(default_factory=dict)  # command, steps, seconds, threads: how to make it again
 
     @classmethod
@@ -164,6 +165,8 @@ class Generator(ABC):
     Class attributes: `family` as `artwright train` names it, `kinds` the wider names it answers to (`gan`, `hybrid`,
     `transformer`), `medium` of its artifacts, `tasks` it serves (tool names), `Config` a dataclass of its options,
     `budgeted` whether minutes and steps bound its training (False where it is done once the data has been read).
+    `refit_options`: what may be set when a model goes on from a trained one (`refit`), each with its default there,
+    None for what that one has; a family without any cannot.
     """
 
     family: ClassVar[str]
@@ -171,6 +174,7 @@ class Generator(ABC):
     medium: ClassVar[Medium]
     tasks: ClassVar[frozenset[str]]
     budgeted: ClassVar[bool] = True
+    refit_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     Config: ClassVar[type[Any]]
 
     info: ModelInfo
@@ -181,6 +185,29 @@ class Generator(ABC):
     @abstractmethod
     def fit(cls, splits: Splits[Any], config: Any, run: Run) -> Self:
         """Train on `splits.train`, choosing on `splits.val`, within `run`'s budget. Raises `Cancelled` when stopped."""
+
+    def refit(self, splits: Splits[Any], config: Any, run: Run) -> Self:
+        """A model that goes on from this one, as `fit` with other data; this one stays as it is.
+
+        config: from `refit_config`. Raises ValueError for other options, a model that is not stored, and in a family
+        that cannot.
+        """
+        raise ValueError(f"{self.family} models cannot go on from a trained model; fit a new one.")
+
+    def refit_config(self, **given: Any) -> Any:
+        """The options to go on with: as `given`, else by `refit_options`, else this model's own.
+
+        Raises ValueError for an option that this model has settled.
+        """
+        own = asdict(self.Config(**self.info.config))
+        for name, value in given.items():
+            if name not in self.refit_options and value != own[name]:
+                raise ValueError(
+                    f"{name} is {own[name]} in {self.info.name}, and stays so in what goes on from it: leave {name} "
+                    f"out. What may be set: {', '.join(self.refit_options)}."
+                )
+        usual = {name: value for name, value in self.refit_options.items() if value is not None}
+        return self.Config(**{**own, **usual, **given})
 
     @abstractmethod
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[Any]:
@@ -338,7 +365,8 @@ def card(model: Generator, files: Mapping[str, bytes] = MappingProxyType({})) ->
         model.card_notes(),
         f"## Data\n\n{info.data}, licence {info.licence}"
         + (f", sha256 `{info.data_sha256[:16]}`" if info.data_sha256 else "")
-        + (f".\n\nLabels: {', '.join(info.labels)}." if info.labels else "."),
+        + (f".\n\nLabels: {', '.join(info.labels)}." if info.labels else ".")
+        + (f"\n\n{_base(info)}" if info.base else ""),
         f"## Held-out figures\n\n{scores}",
         "## Samples\n\nNot chosen: the first of seed 1.\n\n![samples](samples.png)" if "samples.png" in files else "",
         f"## Training\n\n{_training(info)}" if info.training else "",
@@ -346,6 +374,13 @@ def card(model: Generator, files: Mapping[str, bytes] = MappingProxyType({})) ->
         f"## Options\n\nseed {info.seed}\n\n{options}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _base(info: ModelInfo) -> str:
+    base = info.base
+    return (
+        f"Goes on from `{base['name']}` (weights' sha256 `{base['weights_sha256'][:16]}`), trained on {base['data']}."
+    )
 
 
 def _training(info: ModelInfo) -> str:

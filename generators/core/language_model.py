@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -26,9 +26,11 @@ from torch.nn import functional
 from generators.core.arrays import net_arrays, restore_net
 from generators.core.bpe import BPE
 from generators.core.errors import CheckpointError, DataError
+from generators.core.finetuning import check_start, start_from
 from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
+from generators.core.lora import LowRank
 from generators.core.text_model import TextModel
 from generators.core.training import Run, share, shuffled, train
 from generators.core.vocabulary import Characters, Vocabulary
@@ -127,10 +129,23 @@ def unknown_share(symbols: Ints, vocabulary: Vocabulary) -> float:
 
 
 class LanguageModel(TextModel):
-    """A network that predicts the next symbol. A family says how the network is built (`build`) and how far it sees."""
+    """A network that predicts the next symbol. A family says how the network is built (`build`) and how far it sees.
+
+    inside: the name of the network's part whose matrices may get low-rank updates; tables: the names of its tensors
+    that have a row a symbol.
+    """
 
     kinds = frozenset({"neural"})
     end: ClassVar[str] = "\n"  # the character whose symbol ends an item
+    refit_options: ClassVar[Mapping[str, Any]] = {
+        "batch": None,
+        "dropout": None,
+        "learning_rate": 3e-3,
+        "matrix_rate": 5e-3,
+        "lora": 0,
+    }
+    inside: ClassVar[str]
+    tables: ClassVar[tuple[str, ...]]
     net: nn.Module
     unknown: float
 
@@ -174,19 +189,30 @@ class LanguageModel(TextModel):
         nats = np.asarray([self._item_nats(Texts((item,)), k)[0] for k in range(len(self.lengths) - 1)])
         return float(np.exp(-nats[kind] - np.logaddexp.reduce(-nats)))
 
+    def refit(self, splits: Splits[Texts], config: Any, run: Run) -> Self:
+        """See `Generator.refit`. Raises `DataError` too for a list after a running text, and the reverse."""
+        return self.fit(splits, self.refit_config(**asdict(config)), run, self)
+
     @classmethod
-    def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
-        """Train on `splits.train` within the run's budget; see `Generator.fit`.
+    def fit(cls, splits: Splits[Texts], config: Any, run: Run, base: Self | None = None) -> Self:
+        """Train on `splits.train` within the run's budget, from `base` on where there is one; see `Generator.fit`.
 
         Raises ValueError for options out of bounds, `DataError` for data without text, `Cancelled`.
         """
+        if base is not None:
+            check_start(base, splits)
+        elif config.lora:
+            raise ValueError(f"lora is {config.lora}, which only serves to go on from a model: give --from NAME too.")
         if not splits.train.text.strip():
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         items = not splits.train.running
         text = cls.end.join(splits.train.items) + cls.end * items
         if config.tokens and items:
             raise ValueError(f"tokens is {config.tokens}, but a list is learnt by its characters; leave tokens at 0.")
-        vocabulary = BPE.of(text, config.tokens) if config.tokens else Characters.of(text)
+        if base is not None:
+            vocabulary: Vocabulary = base.vocabulary.extended(text)
+        else:
+            vocabulary = BPE.of(text, config.tokens) if config.tokens else Characters.of(text)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = cls.taught(items)
         labels, names = splits.train.labels, splits.train.names
@@ -200,9 +226,14 @@ class LanguageModel(TextModel):
             unknown = unknown_share(symbols, vocabulary)
             model = cls(info, vocabulary, unknown, known, np.asarray([longest, *shares], np.int64))
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
-        stepper = model.stepper(splits.val)
         identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(text)}
-        model.trained = train(stepper, model.batches(splits.train, run.seed), run, identity=identity)
+        if base is not None:
+            start_from(base, model, run.seed)
+            identity["base_sha256"] = base.weights_sha256
+        stepper, batches = model.stepper(splits.val), model.batches(splits.train, run.seed)
+        model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
+        if isinstance(model.net, LowRank):
+            model.net = model.net.merged()
         model.net.eval().requires_grad_(False)
         for tensor in model.net.parameters():
             tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
@@ -357,7 +388,10 @@ class LanguageStepper:
     def __init__(self, model: LanguageModel, val: Texts) -> None:
         self.model = model
         self.modules: dict[str, nn.Module] = {"net": model.net}
-        self.optimizers = model.optimizers()
+        if isinstance(model.net, LowRank):
+            self.optimizers = model.net.optimizers(model.config.learning_rate)
+        else:
+            self.optimizers = model.optimizers()
         if val.running:
             self.val = Texts((val.text[:VALIDATION],), True)
         else:
@@ -385,7 +419,10 @@ class LanguageStepper:
         return logits
 
     def validate(self) -> dict[str, float]:
-        return {"nats_per_char": self.model.score(self.val)["nats_per_char"]}
+        self.model.net.eval()  # no dropout
+        figures = {"nats_per_char": self.model.score(self.val)["nats_per_char"]}
+        self.model.net.train()
+        return figures
 
 
 def _padded(rows: list[Ints]) -> Tensor:

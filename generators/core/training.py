@@ -229,13 +229,15 @@ def train(
     warmup: float = 0.05,
     ema_gamma: float = 16.0,
     validations: int = 10,
+    start_counts: bool = False,
 ) -> Trained:
     """Train `stepper` on `batches(step)` until the budget is spent; its modules then hold the best averaged weights.
 
     `batches(step)` is this process's part of a step's batch, see `share`; figures are means over all parts.
     Every optimiser's learning rates are scaled by `lr_scale`. `validations`: how often in a run the stepper's
     `validate` is called; the weights kept are those whose first figure was lowest (lower is better), the last ones
-    where there is no `validate`. `identity` (options, data hash) must be the same when the run is resumed.
+    where there is no `validate`. `start_counts`: the weights before the first step are judged too. `identity` (options,
+    data hash) must be the same when the run is resumed.
 
     Raises `Cancelled` after saving when `run.cancel` was set or ctrl-C pressed; ValueError when the loss stops being
     finite, or the minutes given for a resume are spent already; `CheckpointError` when there is nothing to resume or it
@@ -264,6 +266,8 @@ def train(
     figures: dict[str, float] = {}
     with torch.random.fork_rng(devices=devices), _interruptible(run.cancel):
         try:
+            if start_counts and state.step == 0:
+                state.check(run)
             while (progress := _agreed(run, state, accelerator)) < 1:
                 for name, optimizer in stepper.optimizers.items():
                     for group, base in zip(optimizer.param_groups, state.rates[name], strict=True):

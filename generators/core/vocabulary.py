@@ -43,6 +43,10 @@ class Vocabulary(ABC):
         return len(self.tokens)
 
     @abstractmethod
+    def extended(self, text: str) -> Self:
+        """These symbols, and what `text` needs beyond them."""
+
+    @abstractmethod
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
 
@@ -93,6 +97,10 @@ class Characters(Vocabulary):
         """Every character of `text`."""
         return cls(["", *sorted(set(text))])
 
+    def extended(self, text: str) -> Self:
+        """These characters, and those of `text`."""
+        return type(self)(["", *sorted({*self.tokens[1:], *text})])
+
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -113,6 +121,10 @@ class Words(Vocabulary):
         words = WORD.findall(text)
         chosen = [word for word, _ in Counter(words).most_common(most)] if most else set(words)
         return cls(["", *sorted(chosen)])
+
+    def extended(self, text: str) -> Self:
+        """These words, and those of `text`."""
+        return type(self)(["", *sorted({*self.tokens[1:], *WORD.findall(text)})])
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
