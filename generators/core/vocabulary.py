@@ -54,6 +54,10 @@ class Vocabulary:
         """The text of symbols."""
         return "".join(self.tokens[symbol] for symbol in symbols)
 
+    def split(self, text: str) -> list[str]:
+        """The tokens that make up a text, whether they have a symbol or not."""
+        return list(_parts(text, self.by_word))
+
     def unknown(self, text: str) -> list[str]:
         """The tokens of a text that have no symbol, in order."""
         return [token for token in _parts(text, self.by_word) if token not in self.symbols]
