@@ -151,6 +151,19 @@ def sample(
 
 
 @cli.command()
+def inspect(
+    model: Model,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A line of up to 120 characters.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="F.png|F.json", help="The picture or the data to write; default: a table.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What a model of text does on a line: its surprise, attention, gates, or orders of n-grams."""
+    commands.inspect(model, text, out, json)
+
+
+@cli.command()
 def regenerate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that Artwright made.")],
 ) -> None:

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chains.inside import inspect
 from chains.training import Interrupted, Training, train
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "chat",
     "doctor",
     "generate",
+    "inspect",
     "left_behind",
     "mcp",
     "regenerate",
@@ -47,7 +49,10 @@ __all__ = [
     "train",
 ]
 
-NAMES = ("app", "chat", "route", "list", "generate", "train", "score", "sample", "regenerate", "tale", "mcp", "doctor")
+NAMES = (
+    "app", "chat", "route", "list", "generate", "train", "score", "sample", "inspect", "regenerate", "tale", "mcp",
+    "doctor",
+)  # fmt: skip
 MAX_SAMPLES = 100_000
 MCP_PORT = 7861
 GRACE_S = 1.0  # for a turn to end before it is left behind

@@ -24,8 +24,9 @@ from generators.core.arrays import net_arrays, restore_net
 from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, torch_rng
+from generators.core.inside import Inside, best, one_line
 from generators.core.kneser_ney import UNKNOWN, Ints
-from generators.core.layers import Block, norm, rotary_tables
+from generators.core.layers import Block, attention_of, norm, rotary_tables
 from generators.core.optim import muon_and_adam
 from generators.core.training import Run, share, train
 from generators.core.vocabulary import Words
@@ -142,8 +143,8 @@ class BERT(Generator):
     def score(self, split: Texts) -> dict[str, float]:
         """`masked_nats_per_word` and the shares whose word is the first and among the first five guesses, and `n`.
 
-        Every word is guessed once, with every seventh word around it hidden too, in pieces of `context` words; words
-        that the model does not know, and of a last piece none, count as words missed at the price of an equal guess.
+        Every word is guessed once, with every seventh word around it hidden too, in pieces of `context` words and
+        what is left; words that the model does not know count as missed, at the price of an equal guess.
         """
         symbols = self.vocabulary.encode(split.text)
         if not len(symbols):
@@ -153,25 +154,59 @@ class BERT(Generator):
     @torch.inference_mode()
     def masked(self, symbols: Ints) -> dict[str, float]:
         """`score` of symbols (N,)."""
-        device = next(self.net.parameters()).device
         nats, first, five = 0.0, 0, 0
-        for start in range(0, len(symbols), 64 * self.config.context):
-            part = symbols[start : start + 64 * self.config.context]
-            filled = np.resize(part, -(-len(part) // self.config.context) * self.config.context)
-            pieces = torch.from_numpy(filled).view(-1, self.config.context).to(device)
-            real = (torch.arange(len(filled), device=device) < len(part)).view_as(pieces)
-            for turn in range(PASSES):
-                hidden = (torch.arange(pieces.numel(), device=device) % PASSES == turn).view_as(pieces)
-                logits = self.net(pieces.masked_fill(hidden, self.mask), hidden & real)  # (N, size)
-                said = pieces[hidden & real]
-                losses = functional.cross_entropy(logits[:, 1:], (said - 1).clamp_min(0), reduction="none").double()
-                known = said != UNKNOWN
-                nats += float(torch.where(known, losses, float(np.log(len(self.vocabulary)))).sum())
-                best = logits[:, 1:].topk(min(5, logits.size(1) - 1)).indices + 1
-                first += int((best[:, 0] == said).sum())
-                five += int((best == said[:, None]).any(1).sum())
+        for _, said, logits in self._hidden(symbols):
+            nats += float(self._nats(logits, said).sum())
+            guesses = logits[:, 1:].topk(min(5, logits.size(1) - 1)).indices + 1
+            first += int((guesses[:, 0] == said).sum())
+            five += int((guesses == said[:, None]).any(1).sum())
         n = len(symbols)
         return {"masked_nats_per_word": nats / n, "top_1": first / n, "top_5": five / n, "n": float(n)}
+
+    def _hidden(self, symbols: Ints) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Every word of symbols (N,) once, some at a time: their places, the words, and the logits (M, size) of what
+        stands in these places where they are hidden.
+        """
+        tokens, context = torch.from_numpy(symbols).to(next(self.net.parameters()).device), self.config.context
+        whole = len(tokens) // context * context
+        at = 0
+        for part in (*tokens[:whole].split(64 * context), tokens[whole:]):
+            pieces = part.view(-1, min(context, max(len(part), 1)))
+            turns = torch.arange(len(part), device=part.device) % PASSES
+            for turn in range(min(PASSES, len(part))):
+                places = (turns == turn).nonzero()[:, 0]
+                hidden = (turns == turn).view_as(pieces)
+                yield at + places, part[places], self.net(pieces.masked_fill(hidden, self.mask), hidden)
+            at += len(part)
+
+    def _nats(self, logits: Tensor, said: Tensor) -> Tensor:
+        """Nats (M,) in double precision of words (M,) under logits (M, size)."""
+        losses = functional.cross_entropy(logits[:, 1:], (said - 1).clamp_min(0), reduction="none").double()
+        return torch.where(said != UNKNOWN, losses, float(np.log(len(self.vocabulary))))
+
+    @torch.inference_mode()
+    def look_inside(self, text: str) -> Inside:
+        """See `Generator.look_inside`. The surprise is that of hidden words, the attention that of the whole line."""
+        text = one_line(text, self.info.name)
+        symbols, tokens = self.vocabulary.encode(text), self.vocabulary.split(text)
+        if len(symbols) > self.config.context:
+            seen = f"{self.info.name} sees {self.config.context} at once"
+            raise RequestError(f"The line has {len(symbols)} words and {seen}; give a shorter one.")
+        nats, p = np.zeros(len(symbols)), np.zeros((len(symbols), len(self.vocabulary)))
+        for places, said, logits in self._hidden(symbols):
+            nats[places] = self._nats(logits, said)
+            p[places, 1:] = logits[:, 1:].double().softmax(-1)
+        x = norm(self.net.symbols(torch.from_numpy(symbols)[None]))
+        return Inside(
+            model=self.info.name,
+            family=self.family,
+            unit=self.vocabulary.unit,
+            tokens=tokens,
+            read=tokens,
+            nats=nats,
+            guesses=best(p, self.vocabulary.tokens),
+            attention=attention_of(self.net.blocks, x, self.net.tables[:, : len(symbols)]).numpy(),
+        )
 
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """The text with its blanks filled, the likeliest words first; a notice says what else might stand there."""

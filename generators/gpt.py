@@ -9,7 +9,7 @@ knows. Matrices are trained by Muon, the rest by Adam. The parts are in `generat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from generators.core.bounds import check_options
 from generators.core.bpe import check_size
 from generators.core.language_model import LanguageModel
-from generators.core.layers import Block, Cache, norm, rotary_tables
+from generators.core.layers import Block, Cache, attention_of, norm, rotary_tables
 from generators.core.optim import muon_and_adam
 
 CAP = 15.0  # of a logit
@@ -103,6 +103,11 @@ class GPT(LanguageModel):
         return muon_and_adam(
             self.net, self.net.blocks, self.config.matrix_rate, self.config.learning_rate, betas=(0.8, 0.95)
         )
+
+    def workings(self, read: Tensor) -> dict[str, Any]:
+        """The attention of each place to what is read."""
+        x, tables = norm(self.net.symbols(read[None])), self.net.tables[:, : len(read)]
+        return {"attention": attention_of(self.net.blocks, x, tables).numpy()}
 
     def card_notes(self) -> str:
         c, unit = self.config, self.vocabulary.unit

@@ -21,7 +21,7 @@ from generators.core.cross_fitting import tuned_discounts
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
-from generators.core.kneser_ney import Ints, KneserNey
+from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
 from generators.core.likelihood import Likelihood, Speller
 from generators.core.text_model import TextModel
 from generators.core.vocabulary import Characters, Words
@@ -181,6 +181,21 @@ class Markov(TextModel):
     def predictor(self) -> KneserNey:
         """The counts predict."""
         return self.counts
+
+    def spelling(self, text: str) -> Floats:
+        """What an unknown word's spelling costs."""
+        tokens = self.vocabulary.split(text)
+        if self.likelihood.speller is None:
+            return np.zeros(len(tokens))
+        nats = self.likelihood.speller.nats(self.vocabulary.unknown(text))
+        found = np.zeros(len(tokens))
+        found[self.vocabulary.encode(text) == UNKNOWN] = nats
+        return found
+
+    def inner(self, symbols: Ints, start: int | None) -> dict[str, Any]:
+        """How much of each symbol's probability the n-grams of each length give."""
+        before = [] if start is None else [start]
+        return {"orders": self.counts.shares(np.append(before, symbols))[:, len(before) :].astype(np.float32)}
 
     def share(self, item: str, kind: int) -> float:
         """How much of an item's likelihood, under every kind, is that of `kind`."""

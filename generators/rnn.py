@@ -23,6 +23,7 @@ from generators.core.bpe import check_size
 from generators.core.language_model import LanguageModel, LanguageStepper
 from generators.core.layers import norm
 from generators.core.optim import muon_and_adam
+from generators.core.recurrence import stacked, unrolled
 from generators.core.training import share
 
 if TYPE_CHECKING:
@@ -147,6 +148,17 @@ class RNN(LanguageModel):
             return symbols[torch.from_numpy((places + step * length) % len(symbols))].long()
 
         return pieces
+
+    def workings(self, read: Tensor) -> dict[str, Any]:
+        """The gates and states of each layer."""
+        x, gates, states = norm(self.net.symbols(read)), [], []
+        for layer in self.net.layers:
+            opened, held = unrolled(layer, norm(x))
+            x = x + held["hidden"]
+            gates.append(opened)
+            states.append(held)
+        found = {"gates": stacked(gates), "states": stacked(states)}
+        return {name: {key: part.numpy() for key, part in parts.items()} for name, parts in found.items()}
 
     def card_notes(self) -> str:
         c, unit = self.config, self.vocabulary.unit

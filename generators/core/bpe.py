@@ -90,6 +90,10 @@ class BPE(Vocabulary):
         parts = [self.tokenizer.encode(piece).ids for piece in self.pieces(_valid(text), PIECE)]
         return np.concatenate([np.zeros(0, np.int64), *(np.asarray(part, np.int64) for part in parts)])
 
+    def split(self, text: str) -> list[str]:
+        """The tokens that make up a text, an unknown character being one of its own."""
+        return [text[start:stop] for start, stop in self.tokenizer.encode(_valid(text)).offsets]
+
     def ending(self, text: str) -> list[int]:
         """The symbols of the last word or run of marks or blanks, or of what follows an unknown character in it."""
         words = self.tokenizer.pre_tokenizer.pre_tokenize_str(_valid(text))

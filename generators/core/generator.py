@@ -53,6 +53,7 @@ from generators.data.splits import Images, Source, Splits, Texts
 
 if TYPE_CHECKING:
     from generators.core.artifact import Artifact
+    from generators.core.inside import Inside
     from generators.core.training import Run, Trained
 
 Medium = Literal["text", "code", "image", "music", "sound", "video"]
@@ -238,6 +239,12 @@ class Generator(ABC):
         labels in turn unless `label` is given. Text: `texts` (N,) str.
         """
         raise RequestError(f"{self.info.name or self.family} has no raw samples to give.")
+
+    def look_inside(self, text: str) -> Inside:
+        """What a model of text does on one line. Raises `RequestError` for a line that it cannot read whole."""
+        raise RequestError(
+            f"{self.info.name or self.family} ({self.medium}) cannot be looked into; choose a model of text."
+        )
 
     def note_training(self, command: str) -> None:
         """Put into the model's information which command made it, and what that took."""

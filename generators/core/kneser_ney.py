@@ -272,6 +272,20 @@ class KneserNey:
             p[at] = level.backoff[contexts] * p[at] + np.where(nodes >= 0, level.weights[nodes], 0.0)
         return np.log(p)
 
+    def shares(self, sequence: NDArray[Any]) -> Floats:
+        """(order + 1, N): which share of each symbol's probability the n-grams of each length give; order 0 is first.
+
+        An n-gram's part is its own weight times what all longer ones leave to shorter ones.
+        """
+        sequence = np.asarray(sequence, dtype=np.int64)
+        parts = np.zeros((self.order + 1, len(sequence)))
+        parts[0] = self.floor[np.where(sequence < self.size, sequence, 0)]
+        for n, (level, (at, contexts, nodes)) in enumerate(zip(self.levels, self._walk(sequence), strict=True), 1):
+            parts[:n, at] *= level.backoff[contexts]
+            parts[n, at] = np.where(nodes >= 0, level.weights[nodes], 0.0)
+        parts /= parts.sum(0)
+        return parts
+
     def distributions(self, sequence: NDArray[Any], part: int = 20_000) -> NDArray[np.float32]:
         """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time."""
         sequence = np.asarray(sequence, dtype=np.int64)

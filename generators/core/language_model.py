@@ -179,6 +179,15 @@ class LanguageModel(TextModel):
     def reach(self) -> int:
         """Symbols that the network sees at most, 0 for any number."""
 
+    def workings(self, read: Tensor) -> dict[str, Any]:
+        """What is particular to the network as it reads symbols (T,): the fields of `Inside` that it has."""
+        return {}
+
+    @torch.inference_mode()
+    def inner(self, symbols: Ints, start: int | None) -> dict[str, Any]:
+        """The network's `workings`."""
+        return self.workings(torch.tensor([UNKNOWN if start is None else start, *symbols[:-1].tolist()]))
+
     @property
     def predictor(self) -> NetPredictor:
         """The network predicts."""

@@ -9,6 +9,8 @@ zero, so that a new network passes its input on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -62,8 +64,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, tables: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
         """(B, T, w) and the `rotary_tables` of its T positions -> (B, T, w), and the cache for what comes after."""
         b, t, w = x.shape
-        q, k, v = self.qkv(x).view(b, t, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
-        q, k = rotated(norm(q), tables), rotated(norm(k), tables)
+        q, k, v = self.projected(x, tables)
         if cache is not None:
             k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
         mask = None
@@ -72,6 +73,20 @@ class Attention(nn.Module):
             mask = torch.ones(t, s, dtype=torch.bool, device=x.device).tril(s - t)
         seen = attended(q, k, v, mask, self.causal and cache is None)
         return self.out(seen.transpose(1, 2).reshape(b, t, w)), (k, v)
+
+    def projected(self, x: Tensor, tables: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, h, T, w / h)."""
+        b, t, w = x.shape
+        q, k, v = self.qkv(x).view(b, t, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
+        return rotated(norm(q), tables), rotated(norm(k), tables), v
+
+    def weights(self, x: Tensor, tables: Tensor) -> Tensor:
+        """How much of each position's value every position takes, (B, h, T, T): rows sum to 1."""
+        q, k, _ = self.projected(x, tables)
+        logits = q @ k.transpose(-1, -2) / q.size(-1) ** 0.5
+        if self.causal:
+            logits = logits.masked_fill(torch.ones_like(logits, dtype=torch.bool).triu(1), -torch.inf)
+        return functional.softmax(logits, -1)
 
 
 class Block(nn.Module):
@@ -90,3 +105,12 @@ class Block(nn.Module):
         seen, cache = self.attention(norm(x), tables, cache)
         x = x + self.dropout(seen)
         return x + self.dropout(self.down(functional.relu(self.up(norm(x))).square())), cache
+
+
+def attention_of(blocks: Iterable[Block], x: Tensor, tables: Tensor) -> Tensor:
+    """The attention within blocks that read x (1, T, w) one after the other: (blocks, h, T, T)."""
+    found = []
+    for block in blocks:
+        found.append(block.attention.weights(norm(x), tables)[0])
+        x, _ = block(x, tables)
+    return torch.stack(found)

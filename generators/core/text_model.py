@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from generators.core.bounds import within
 from generators.core.errors import RequestError
 from generators.core.generator import Cancel, Generator, Partial, Request, rng
+from generators.core.inside import Inside, best, one_line, under_kinds
 from generators.core.inventing import Inventor
-from generators.core.kneser_ney import UNKNOWN, Ints
+from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 from generators.core.labels import match_label
 from generators.core.vocabulary import Vocabulary, capitalisations
 from generators.core.writing import TRIES, Predictor, Writer, finished
@@ -49,6 +50,55 @@ class TextModel(Generator):
     @abstractmethod
     def share(self, item: str, kind: int) -> float:
         """How much of an item's likelihood, under every kind, is that of `kind`."""
+
+    @property
+    def reach(self) -> int:
+        """Symbols that it sees at most, 0 for any number."""
+        return 0
+
+    def spelling(self, text: str) -> Floats:
+        """(T,) nats of a text's tokens beyond those of their symbols: what an unknown one's spelling costs."""
+        return np.zeros(len(self.vocabulary.split(text)))
+
+    def inner(self, symbols: Ints, start: int | None) -> dict[str, Any]:
+        """What goes on within the model on symbols (T,) after a `start` symbol: the fields of `Inside` it has."""
+        return {}
+
+    def look_inside(self, text: str) -> Inside:
+        """See `Generator.look_inside`. An item of a list is read to its end, as one of the kind that it likeliest is;
+        its surprise is that under all kinds.
+        """
+        text = one_line(text.strip() if self.items else text, self._name())
+        if self.items and "\n" in text:
+            raise RequestError(f"{self._name()} learnt single lines; give one line.")
+        text += "\n" * self.items
+        symbols, tokens = self.vocabulary.encode(text), self.vocabulary.split(text)
+        if self.reach and len(symbols) > self.reach:
+            seen = f"{self._name()} sees {self.reach} at once"
+            raise RequestError(f"The line has {len(symbols)} {self.vocabulary.unit}s and {seen}; give a shorter one.")
+        size = len(self.vocabulary)
+        starts: list[int | None] = [size + kind for kind in range(len(self.lengths) - 1)] if self.items else [None]
+        shares = self.lengths[1:] / self.lengths[1:].sum() if self.items else np.ones(1)
+        p, kind = under_kinds(np.stack([self._foreseen(symbols, start) for start in starts]), symbols, shares)
+        return Inside(
+            model=self._name(),
+            family=self.family,
+            unit=self.vocabulary.unit,
+            tokens=tokens,
+            read=["", *tokens[:-1]],
+            nats=self.spelling(text) - np.log(p[np.arange(len(symbols)), symbols]),
+            guesses=best(p, self.vocabulary.tokens),
+            kind=self.info.labels[kind] if self.items and self.info.labels else "",
+            **self.inner(symbols, starts[kind]),
+        )
+
+    def _foreseen(self, symbols: Ints, start: int | None) -> Floats:
+        """(T, size): the probabilities of every symbol in each place of a line."""
+        context, found = self.predictor.context([] if start is None else [start]), []
+        for symbol in symbols.tolist():
+            found.append(self.predictor.distribution(context))
+            context = self.predictor.extend(context, symbol)
+        return np.stack(found)
 
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """See `Generator.draw`: one text, or one list of names, a name a line."""

@@ -64,6 +64,10 @@ class Vocabulary(ABC):
             yield text[start:end]
             start = end
 
+    def split(self, text: str) -> list[str]:
+        """The tokens that make up a text, whether they have a symbol or not."""
+        return list(text)
+
     def unknown(self, text: str) -> list[str]:
         """The characters or words of a text that have no symbol, in order."""
         return [letter for letter in text if letter not in self.symbols]
@@ -129,6 +133,10 @@ class Words(Vocabulary):
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
         return np.asarray([self.symbols.get(word, UNKNOWN) for word in WORD.findall(text)], dtype=np.int64)
+
+    def split(self, text: str) -> list[str]:
+        """The words that make up a text, whether they have a symbol or not."""
+        return WORD.findall(text)
 
     def unknown(self, text: str) -> list[str]:
         """The words of a text that have no symbol, in order."""
