@@ -27,6 +27,7 @@ from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Req
 from generators.core.kneser_ney import UNKNOWN, Ints
 from generators.core.layers import Block, norm, rotary_tables
 from generators.core.optim import muon_and_adam
+from generators.core.symbols import stored
 from generators.core.training import Run, share, train
 from generators.core.vocabulary import Vocabulary
 
@@ -112,8 +113,9 @@ class BERT(Generator):
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """Train on `splits.train`; see `Generator.fit`. Raises `DataError` for less than two words."""
-        vocabulary = Vocabulary.of(splits.train.text, by_word=True, most=config.words)
-        symbols = vocabulary.encode(splits.train.text)
+        vocabulary = Vocabulary.of(splits.train.pieces(), by_word=True, most=config.words)
+        encoded = map(vocabulary.encode, splits.train.pieces())
+        symbols, _ = stored(encoded, len(vocabulary), run.cancel.check)
         if len(symbols) < 2:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
@@ -122,16 +124,16 @@ class BERT(Generator):
             model = cls(info, vocabulary)
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
         length, batch = min(config.context, len(symbols)), config.batch
-        tokens = torch.from_numpy(symbols.astype(np.int32))
 
         def pieces(step: int) -> Tensor:
             random = np.random.default_rng([run.seed, step])
             short = int(random.integers(min(SHORTEST, length), length + 1))  # people ask with a sentence, not a page
             size = short if step % 2 else length
-            starts = random.integers(0, len(tokens) - size + 1, batch)[share(batch)]
-            return torch.stack([tokens[start : start + size] for start in starts]).long()
+            starts = random.integers(0, len(symbols) - size + 1, batch)[share(batch)]
+            return torch.from_numpy(symbols[starts[:, None] + np.arange(size)].astype(np.int64))
 
-        stepper = _Stepper(model, vocabulary.encode(splits.val.text)[:VALIDATION], run.seed)
+        held_out, _ = stored(map(vocabulary.encode, splits.val.pieces()), len(vocabulary), run.cancel.check)
+        stepper = _Stepper(model, held_out[:VALIDATION], run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
         model.trained = train(stepper, pieces, run, identity=identity)
         model.net.eval().requires_grad_(False)
@@ -145,20 +147,20 @@ class BERT(Generator):
         Every word is guessed once, with every seventh word around it hidden too, in pieces of `context` words; words
         that the model does not know, and of a last piece none, count as words missed at the price of an equal guess.
         """
-        symbols = self.vocabulary.encode(split.text)
+        symbols, _ = stored(map(self.vocabulary.encode, split.pieces()), len(self.vocabulary))
         if not len(symbols):
             raise DataError("There is no text to score; give a file with some.")
         return self.masked(symbols)
 
     @torch.inference_mode()
-    def masked(self, symbols: Ints) -> dict[str, float]:
+    def masked(self, symbols: NDArray[Any]) -> dict[str, float]:
         """`score` of symbols (N,)."""
         device = next(self.net.parameters()).device
         nats, first, five = 0.0, 0, 0
         for start in range(0, len(symbols), 64 * self.config.context):
             part = symbols[start : start + 64 * self.config.context]
             filled = np.resize(part, -(-len(part) // self.config.context) * self.config.context)
-            pieces = torch.from_numpy(filled).view(-1, self.config.context).to(device)
+            pieces = torch.from_numpy(filled.astype(np.int64)).view(-1, self.config.context).to(device)
             real = (torch.arange(len(filled), device=device) < len(part)).view_as(pieces)
             for turn in range(PASSES):
                 hidden = (torch.arange(pieces.numel(), device=device) % PASSES == turn).view_as(pieces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -26,11 +27,14 @@ class Vocabulary:
         self.symbols = {token: i for i, token in enumerate(tokens) if i}
 
     @classmethod
-    def of(cls, text: str, by_word: bool, most: int = 0) -> Self:
-        """Every token of `text`, or the `most` usual ones."""
-        parts = _parts(text, by_word)
-        chosen = [token for token, _ in Counter(parts).most_common(most)] if most else set(parts)
-        return cls(["", *sorted(chosen)], by_word)
+    def of(cls, pieces: Iterable[str], by_word: bool, most: int = 0) -> Self:
+        """Every token of a text that comes in pieces, or the `most` usual ones."""
+        if not most:
+            return cls(["", *sorted({token for piece in pieces for token in set(_parts(piece, by_word))})], by_word)
+        counts: Counter[str] = Counter()
+        for piece in pieces:
+            counts.update(_parts(piece, by_word))
+        return cls(["", *sorted(token for token, _ in counts.most_common(most))], by_word)
 
     def __len__(self) -> int:
         """How many symbols there are, the unknown one included."""
@@ -46,9 +50,15 @@ class Vocabulary:
         if self.by_word:
             return np.asarray([self.symbols.get(token, UNKNOWN) for token in WORD.findall(text)], dtype=np.int64)
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        alphabet = np.asarray([ord(token) for token in self.tokens[1:]], dtype=np.uint32)
-        at = np.minimum(np.searchsorted(alphabet, codes), len(alphabet) - 1)
-        return np.where(alphabet[at] == codes, at + 1, UNKNOWN).astype(np.int64)
+        return self._by_code.take(codes, mode="clip")
+
+    @cached_property
+    def _by_code(self) -> Ints:
+        """A character's symbol by its code; the last, which stands for all codes above, is the unknown one."""
+        codes = [ord(token) for token in self.tokens[1:]]
+        table = np.full(max(codes, default=0) + 2, UNKNOWN, dtype=np.int64)
+        table[codes] = np.arange(1, len(self.tokens))
+        return table
 
     def decode(self, symbols: Iterable[int]) -> str:
         """The text of symbols."""
