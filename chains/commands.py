@@ -258,10 +258,11 @@ def _tick(message: str, done: int, total: int) -> None:
 def score(model_name: str, data: str, as_json: bool) -> None:
     """The exact held-out loss of a model on all of `data`."""
     import generators
+    from generators.core.progress import busy
     from generators.data import load_all
 
     model = generators.load(model_name)
-    with _busy(f"scoring {model.info.name} on {data}"):
+    with busy(f"scoring {model.info.name} on {data}"):
         figures = model.score(load_all(data, model.medium))
     if as_json:
         _print_json(figures)
@@ -275,6 +276,7 @@ def sample(model_name: str, count: int, out: Path, label: str | None, seed: int)
     import numpy as np
 
     import generators
+    from generators.core.progress import busy
 
     if out.suffix != ".npz":
         raise ValueError(f"--out {out} must end in .npz.")
@@ -284,7 +286,7 @@ def sample(model_name: str, count: int, out: Path, label: str | None, seed: int)
     if label is not None and not model.info.labels:
         raise ValueError(f"{model.info.name} has no labels; leave --label {label} out.")
     _folder(out.parent)
-    with _busy(f"sampling {count} from {model.info.name}"):
+    with busy(f"sampling {count} from {model.info.name}"):
         arrays = model.sample(count, label=label, seed=seed)
     descriptor, staging = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
     try:
@@ -319,8 +321,9 @@ def tale(subject: str, out: Path, pages: int, seed: int | None) -> None:
         raise ValueError(f"--out {out} must end in .html.")
     _folder(out.parent)
     from chains.pipelines import illustrated_tale
+    from generators.core.progress import busy
 
-    with _busy("writing the tale"):
+    with busy("writing the tale"):
         made = illustrated_tale().invoke({"subject": subject, "pages": pages, "seed": seed})
     print(made.write(out))
 
@@ -371,18 +374,6 @@ def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path):
         return path
-
-
-@contextmanager
-def _busy(message: str) -> Iterator[None]:
-    """A sign of life on the terminal during work of unknown length."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(message):
-        yield
 
 
 def _print_json(value: Any, flush: bool = False) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from generators.core.generator import Generator
     from generators.data.splits import Splits
 
+MEASURED = 500_000  # characters of held-out text that a network is measured on after training
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -69,7 +70,7 @@ def train(asked: Training) -> Path:
     """
     import generators
     from generators.core.errors import Cancelled
-    from generators.core.progress import progress_bar
+    from generators.core.progress import busy, progress_bar
     from generators.core.training import CHECKPOINT, Run, is_main
     from generators.data import load
 
@@ -83,7 +84,8 @@ def train(asked: Training) -> Path:
     if not cls.budgeted:
         _warn_of_budget(asked)
     try:
-        splits = load(asked.data, cls.medium, val=asked.val)
+        with busy(f"reading {asked.data}"):
+            splits = load(asked.data, cls.medium, val=asked.val)
         if not asked.resume and work.exists() and is_main():
             print(f"dropping the interrupted run in {work}", file=sys.stderr)
             shutil.rmtree(work)
@@ -208,12 +210,17 @@ def _warn_of_budget(asked: Training) -> None:
 
 
 def _measure(model: Generator, splits: Splits[Any], asked: Training) -> None:
-    """Put the exact loss on the validation data into the model's information."""
-    from generators.core.generator import Score
+    """Put the exact loss on the validation data into the model's information.
+
+    A network reads the first `MEASURED` characters of a text only, as `n` tells: it may learn for a minute from what
+    takes hours to score.
+    """
+    from generators.core.generator import Score, Texts
 
     if not len(splits.val):
         return
-    figures = dict(model.score(splits.val))
+    cut = isinstance(splits.val, Texts) and model.budgeted
+    figures = dict(model.score(splits.val.head(MEASURED) if cut else splits.val))
     counted = int(figures.pop("n", 0))
     data = Path(asked.val).name if asked.val else f"{splits.source.name}:val"
     new = [Score(metric, float(value), data, counted) for metric, value in figures.items()]

@@ -28,6 +28,7 @@ from generators.core.inside import Inside, best, one_line
 from generators.core.kneser_ney import UNKNOWN, Ints
 from generators.core.layers import Block, attention_of, norm, rotary_tables
 from generators.core.optim import muon_and_adam
+from generators.core.symbols import stored
 from generators.core.training import Run, share, train
 from generators.core.vocabulary import Words
 
@@ -113,8 +114,9 @@ class BERT(Generator):
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """Train on `splits.train`; see `Generator.fit`. Raises `DataError` for less than two words."""
-        vocabulary = Words.of(splits.train.text, most=config.words)
-        symbols = vocabulary.encode(splits.train.text)
+        vocabulary = Words.of(splits.train.pieces(), most=config.words)
+        encoded = vocabulary.encode_all(splits.train.pieces())
+        symbols, _ = stored(encoded, len(vocabulary), run.cancel.check)
         if len(symbols) < 2:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
@@ -123,16 +125,16 @@ class BERT(Generator):
             model = cls(info, vocabulary)
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
         length, batch = min(config.context, len(symbols)), config.batch
-        tokens = torch.from_numpy(symbols.astype(np.int32))
 
         def pieces(step: int) -> Tensor:
             random = np.random.default_rng([run.seed, step])
             short = int(random.integers(min(SHORTEST, length), length + 1))  # people ask with a sentence, not a page
             size = short if step % 2 else length
-            starts = random.integers(0, len(tokens) - size + 1, batch)[share(batch)]
-            return torch.stack([tokens[start : start + size] for start in starts]).long()
+            starts = random.integers(0, len(symbols) - size + 1, batch)[share(batch)]
+            return torch.from_numpy(symbols[starts[:, None] + np.arange(size)].astype(np.int64))
 
-        stepper = _Stepper(model, vocabulary.encode(splits.val.text)[:VALIDATION], run.seed)
+        held_out, _ = stored(vocabulary.encode_all(splits.val.pieces()), len(vocabulary), run.cancel.check)
+        stepper = _Stepper(model, held_out[:VALIDATION], run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
         model.trained = train(stepper, pieces, run, identity=identity)
         model.net.eval().requires_grad_(False)
@@ -146,13 +148,13 @@ class BERT(Generator):
         Every word is guessed once, with every seventh word around it hidden too, in pieces of `context` words and
         what is left; words that the model does not know count as missed, at the price of an equal guess.
         """
-        symbols = self.vocabulary.encode(split.text)
+        symbols, _ = stored(self.vocabulary.encode_all(split.pieces()), len(self.vocabulary))
         if not len(symbols):
             raise DataError("There is no text to score; give a file with some.")
         return self.masked(symbols)
 
     @torch.inference_mode()
-    def masked(self, symbols: Ints) -> dict[str, float]:
+    def masked(self, symbols: NDArray[Any]) -> dict[str, float]:
         """`score` of symbols (N,)."""
         nats, first, five = 0.0, 0, 0
         for _, said, logits in self._hidden(symbols):
@@ -163,14 +165,14 @@ class BERT(Generator):
         n = len(symbols)
         return {"masked_nats_per_word": nats / n, "top_1": first / n, "top_5": five / n, "n": float(n)}
 
-    def _hidden(self, symbols: Ints) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _hidden(self, symbols: NDArray[Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Every word of symbols (N,) once, some at a time: their places, the words, and the logits (M, size) of what
         stands in these places where they are hidden.
         """
-        tokens, context = torch.from_numpy(symbols).to(next(self.net.parameters()).device), self.config.context
-        whole = len(tokens) // context * context
-        at = 0
-        for part in (*tokens[:whole].split(64 * context), tokens[whole:]):
+        context, device, at = self.config.context, next(self.net.parameters()).device, 0
+        whole = len(symbols) // context * context
+        for stop in [*range(64 * context, whole, 64 * context), whole, len(symbols)]:
+            part = torch.from_numpy(symbols[at:stop].astype(np.int64)).to(device)
             pieces = part.view(-1, min(context, max(len(part), 1)))
             turns = torch.arange(len(part), device=part.device) % PASSES
             for turn in range(min(PASSES, len(part))):

@@ -49,18 +49,18 @@ class CodeGPT(GPT):
     def taught(cls, items: bool) -> list[str]:
         return ["write_code"]
 
-    def batches(self, texts: Texts, seed: int) -> Callable[[int], Tensor]:
+    def batches(self, texts: Texts, symbols: NDArray[Any], seed: int) -> Callable[[int], Tensor]:
         """Pieces of the functions one after the other; the start symbol in between is never predicted."""
         rows = self._rows(texts, whole=True)
-        symbols = torch.from_numpy(np.concatenate(rows).astype(np.int32))
+        running = torch.from_numpy(np.concatenate(rows).astype(np.int32))
         begins = np.cumsum([0, *map(len, rows)])
-        batch, length = self.config.batch, min(self.config.context, len(symbols) - 1)
+        batch, length = self.config.batch, min(self.config.context, len(running) - 1)
         mine = share(batch)
 
         def pieces(step: int) -> Tensor:
-            starts = np.random.default_rng([seed, step]).integers(0, len(symbols) - length, batch)
+            starts = np.random.default_rng([seed, step]).integers(0, len(running) - length, batch)
             starts[::2] = begins[np.searchsorted(begins, starts[::2], side="right") - 1]
-            return torch.stack([symbols[start : start + length + 1] for start in starts[mine]]).long()
+            return torch.stack([running[start : start + length + 1] for start in starts[mine]]).long()
 
         return pieces
 

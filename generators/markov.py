@@ -80,7 +80,7 @@ class Markov(TextModel):
             raise ValueError(f"An order of {config.order} is out of bounds; it is 1 to 10, or 0 for a fitting one.")
         if not config.max_mib >= 0:
             raise ValueError(f"max_mib is {config.max_mib}; it is a size in MiB, or 0 for a model that is not pruned.")
-        if not splits.train.text.strip():
+        if splits.train.blank:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         level = "character" if level == "auto" else level
         items = not splits.train.running
@@ -98,7 +98,7 @@ class Markov(TextModel):
     def _counted(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """The model of one order."""
         train, items = splits.train, not splits.train.running
-        vocabulary = _symbols(config.level).of(train.text + "\n" * items)
+        vocabulary = _symbols(config.level).of([train.text + "\n" * items])
         size = len(vocabulary)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = ["invent_names"] if items else ["write_text"]

@@ -24,13 +24,13 @@ from generators.core.language_model import LanguageModel, LanguageStepper
 from generators.core.layers import norm
 from generators.core.optim import muon_and_adam
 from generators.core.recurrence import stacked, unrolled
-from generators.core.training import share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from accelerate import Accelerator
 
+    from generators.core.kneser_ney import Ints
     from generators.data.splits import Texts
 
 CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -136,18 +136,11 @@ class RNN(LanguageModel):
     def stepper(self, val: Texts) -> LanguageStepper:
         return LanguageStepper(self, val) if self.items else Streams(self, val)
 
-    def batches(self, texts: Texts, seed: int) -> Callable[[int], Tensor]:
-        """Of a running text, pieces that follow each other from step to step, at places spread evenly over it."""
-        if self.items:
-            return super().batches(texts, seed)
-        symbols = self.running(texts)
-        batch, length = self.config.batch, min(self.config.context, len(symbols) - 1)
-        places = (np.arange(batch) * len(symbols) // batch)[share(batch), None] + np.arange(length + 1)
-
-        def pieces(step: int) -> Tensor:
-            return symbols[torch.from_numpy((places + step * length) % len(symbols))].long()
-
-        return pieces
+    def places(self, total: int, length: int, seed: int) -> Callable[[int], Ints]:
+        """Pieces follow each other from step to step, at places spread evenly over the text."""
+        batch = self.config.batch
+        first = (np.arange(batch) * total // batch)[:, None] + np.arange(length + 1)
+        return lambda step: (first + step * length) % total
 
     def workings(self, read: Tensor) -> dict[str, Any]:
         """The gates and states of each layer."""
@@ -181,16 +174,29 @@ class LSTM(RNN):
 
 
 class Streams(LanguageStepper):
-    """A step that goes on from what the network carried out of the step before."""
+    """A step that goes on from what the network carried out of the step before, also where a run is resumed.
+
+    With several processes each carries its own rows of the batch; resumed, they carry nothing at first.
+    """
 
     carried: list[Any] | None = None
 
     def read(self, symbols: Tensor, accelerator: Accelerator) -> Tensor:
         logits, carried = self.modules["net"](symbols, self.carried)
-        self.carried = [
-            tuple(s.detach() for s in part) if isinstance(part, tuple) else part.detach() for part in carried
-        ]
+        self.carried = [_cut(state) for state in carried]
         return logits
+
+    def memory(self) -> dict[str, Tensor]:
+        """Each layer's state, (1, B, width) as `0/0` and, of an LSTM, its second one as `0/1`."""
+        states = [state if isinstance(state, tuple) else (state,) for state in self.carried or []]
+        return {f"{i}/{j}": part for i, state in enumerate(states) for j, part in enumerate(state)}
+
+    def remember(self, memory: dict[str, Tensor]) -> None:
+        """Go on from what `memory` gave."""
+        layers = range(self.model.config.layers)
+        self.carried = [
+            (memory[f"{i}/0"], memory[f"{i}/1"]) if f"{i}/1" in memory else memory[f"{i}/0"] for i in layers
+        ]
 
 
 def _cut(state: Any) -> Any:

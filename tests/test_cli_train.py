@@ -62,6 +62,17 @@ def test_train_then_use(artwright, mine, names, home, tmp_path):
     assert open_artifact(again["files"][0]).sha256 == open_artifact(made["files"][0]).sha256
 
 
+def test_a_network_is_measured_on_the_beginning_of_what_is_held_back(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("It was a dark and stormy night; the rain fell in torrents.\n" * 40)
+    monkeypatch.setattr(training, "MEASURED", 50)
+    small = ("layers=1", "width=8", "context=8", "batch=2")
+    for family, settings, n in (("gru", small, 50), ("markov", (), len(path.read_text()) // 10)):
+        folder = training.train(Training(family, str(path), steps=2, settings=settings))
+        (score,) = json.loads((folder / "config.json").read_text())["scores"]
+        assert score["n"] == pytest.approx(n, abs=1)
+
+
 @pytest.mark.parametrize("budget", [("--minutes", "3"), ("--steps", "200")])
 def test_a_budget_that_counting_has_no_use_for_is_told(artwright, names, budget):
     done = artwright("train", "markov", "--data", str(names), "--name", "x", *budget)

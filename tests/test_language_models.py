@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 import generators
-from generators.core.errors import CheckpointError, DataError, RequestError
+from generators.core.errors import Cancelled, CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Partial, Request
 from generators.core.kneser_ney import UNKNOWN
+from generators.core.symbols import stored
 from generators.core.training import Run
+from generators.core.vocabulary import Characters
+from generators.data import text
 from generators.data.splits import Splits, Texts
 from generators.nanochat import export, load_exported
 
@@ -135,6 +139,39 @@ def test_an_items_score_is_that_of_its_own_characters(inventor):
     second = inventor.score(Texts(NAMES[1:2], False, (0,), ("na", "ora")))
     total = one["nats_per_char"] * one["n"] + second["nats_per_char"] * second["n"]
     assert two["nats_per_char"] * two["n"] == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cancel_and_resume_give_the_unbroken_runs_weights(family, tmp_path: Path):
+    cls, cancel = generators.family(family), Cancel()
+    data, config = Splits(Texts((RHYME,), True), Texts((RHYME,), True)), cls.Config(**FAMILIES[family])
+    whole = cls.fit(data, config, Run(steps=20, precision="fp32"))
+    stop = lambda event: cancel.set() if event.kind == "val" and event.step >= 8 else None  # noqa: E731
+    with pytest.raises(Cancelled):
+        cls.fit(data, config, Run(steps=20, folder=tmp_path, cancel=cancel, callbacks=(stop,), precision="fp32"))
+    resumed = cls.fit(data, config, Run(steps=20, folder=tmp_path, resume=True, precision="fp32"))
+    for name, array in whole.state().items():
+        assert np.array_equal(array, resumed.state()[name]), name
+
+
+def test_a_long_text_is_encoded_piece_by_piece(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(text, "PIECE", 2**16)
+    path = tmp_path / "long.txt"
+    path.write_text(RHYME * 2000 + "\u4e16 \U0001f642\n", encoding="utf-8")
+    texts = text.load_all(path)
+    vocabulary = Characters.of(texts.pieces())
+    tracemalloc.start()
+    symbols, counts = stored(map(vocabulary.encode, texts.pieces()), len(vocabulary))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert symbols.dtype == np.uint8 and len(symbols) == texts.characters > 4 * 2**20 and peak < 3 * 2**20
+    assert np.array_equal(symbols, vocabulary.encode(texts.text))
+    assert np.array_equal(counts, np.bincount(symbols))
+
+
+def test_the_score_of_a_text_does_not_depend_on_its_pieces(writer):
+    pieces = Texts((RHYME[:100], RHYME[100:1500], RHYME[1500:]), True)
+    assert writer.score(pieces) == writer.score(Texts((RHYME,), True))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

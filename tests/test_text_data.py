@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from generators.data.splits import DataError
+from generators.data import text
+from generators.data.splits import DataError, Pieces, Texts
 from generators.data.text import is_list, load, load_all, proper_name
 
 NAMES = [f"Name{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)]
@@ -24,6 +26,43 @@ def test_a_running_text_keeps_its_end(tmp_path):
     splits = load(written(tmp_path / "a.txt", PROSE))
     assert splits.train.running and splits.train.text + splits.val.text == PROSE
     assert len(splits.train.text) == int(len(PROSE) * 0.9) and splits.test is None
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_long_text_is_the_same_in_pieces(tmp_path, monkeypatch, line_end):
+    prose = "".join(f"{i} caf\u00e9s, {line}" for i, line in enumerate(PROSE.splitlines(keepends=True)))
+    file = written(tmp_path / "a.txt", (prose + "x" * 200 + " \U0001f642\n").replace("\n", line_end))
+    whole = load(file)
+    monkeypatch.setattr(text, "PIECE", 64)
+    splits = load(file)
+    assert len(splits.train.items) > 20 and len(whole.train.items) == len(splits.train) == 1
+    assert splits.train.text == whole.train.text and splits.val.text == whole.val.text
+    assert splits.source == whole.source and splits.train.characters == len(whole.train.text)
+    assert all(last[-1] == "\n" or first[0] == " " for last, first in pairwise(splits.train.items))
+
+
+def test_files_of_a_folder_are_the_same_in_pieces(tmp_path, monkeypatch):
+    for name, content in (("a.txt", f"\n\n{PROSE}\n"), ("b.txt", ""), ("c.txt", PROSE), ("d.txt", "\n")):
+        written(tmp_path / name, content)
+    expected = f"{PROSE.strip()}\n\n\n\n{PROSE.strip()}\n\n"
+    assert load_all(tmp_path).text == expected
+    monkeypatch.setattr(text, "PIECE", 64)
+    found = load_all(tmp_path)
+    assert found.text == expected and all(found.items)
+
+
+def test_a_part_of_a_text_is_that_of_its_string():
+    words = "The \u4e16 rain \ud800 fell."
+    for items in ((words,), Pieces.of((words[:5], "", words[5:9], words[9:]))):
+        for start, stop in ((0, 3), (4, 12), (5, 5), (7, 99)):
+            assert Texts(items, True).between(start, stop).text == words[start:stop]
+    assert Texts(("Ada", "Eve", "Ida", "Ann"), labels=(0, 0, 1, 1), names=("a", "b")).head(8).labels == (0, 0)
+
+
+def test_a_very_long_list_is_read_as_running_text(tmp_path, monkeypatch):
+    file = written(tmp_path / "a.txt", "\n".join(NAMES))
+    monkeypatch.setattr(text, "LONGEST_LIST", 100)
+    assert load(file).train.running and not load(file, items=True).train.running
 
 
 def test_a_list_is_split_by_hash(tmp_path):

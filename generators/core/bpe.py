@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ LEAST, MOST = 256, 32_000  # tokens
 UNKNOWN_TOKEN = "<unk>"  # no token is written so, since words and marks are never joined
 PARTS = r" ?\w+| ?[^\w\s]+|\n|[^\S\n]+(?!\S)|[^\S\n]"
 LONE = re.compile("[\ud800-\udfff]")
-PIECE = 100_000  # characters that are encoded at once
+LEARNT = 20_000_000  # characters that merges are learnt from
 
 
 class BPE(Vocabulary):
@@ -55,20 +55,30 @@ class BPE(Vocabulary):
         self.tokenizer = _tokenizer(models.BPE(symbols, merges, unk_token=UNKNOWN_TOKEN))
 
     @classmethod
-    def of(cls, text: str, size: int) -> Self:
-        """At most `size` symbols: the characters of `text`, and merges of pairs that occur in it more than once.
+    def of(cls, pieces: Iterable[str], size: int) -> Self:
+        """At most `size` symbols: the characters of a text that comes in pieces, and merges of pairs that occur more
+        than once in its first `LEARNT` characters.
 
         Raises ValueError where `size` is too small for the characters alone.
         """
-        text = _valid(text)
-        alphabet = sorted(set(text))
-        if size <= len(alphabet):
-            raise ValueError(f"tokens is {size}, but the text has {len(alphabet):,} different characters; allow more.")
+        letters: set[str] = set()
+        sample, held = [], 0
+        for piece in cls.pieces(map(_valid, pieces)):
+            letters.update(piece)
+            if held < LEARNT:
+                sample.append(piece)
+                held += len(piece)
+        if size <= len(letters):
+            raise ValueError(f"tokens is {size}, but the text has {len(letters):,} different characters; allow more.")
         learner = _tokenizer(models.BPE())
         trainer = trainers.BpeTrainer(
-            vocab_size=size, min_frequency=2, special_tokens=[UNKNOWN_TOKEN], show_progress=False
+            vocab_size=size,
+            min_frequency=2,
+            special_tokens=[UNKNOWN_TOKEN],
+            initial_alphabet=sorted(letters),
+            show_progress=False,
         )
-        learner.train_from_iterator(cls.pieces(text, PIECE), trainer)
+        learner.train_from_iterator(sample, trainer)
         return cls.read(learner)
 
     @classmethod
@@ -81,13 +91,13 @@ class BPE(Vocabulary):
         alphabet = [token for token in sorted(known, key=known.__getitem__) if len(token) == 1]
         return cls(alphabet, [(first, second) for first, second in said["model"]["merges"]])
 
-    def extended(self, text: str) -> Self:
-        """These characters and merges, and the characters of `text`."""
-        return type(self)([*self.alphabet, *sorted(set(_valid(text)) - set(self.alphabet))], self.merges)
+    def extended(self, pieces: Iterable[str]) -> Self:
+        """These characters and merges, and the characters of a text that comes in pieces."""
+        return type(self)([*self.alphabet, *sorted(set().union(*map(_valid, pieces)) - set(self.alphabet))], self.merges)
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
-        parts = [self.tokenizer.encode(piece).ids for piece in self.pieces(_valid(text), PIECE)]
+        parts = [self.tokenizer.encode(piece).ids for piece in self.pieces([_valid(text)])]
         return np.concatenate([np.zeros(0, np.int64), *(np.asarray(part, np.int64) for part in parts)])
 
     def split(self, text: str) -> list[str]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -31,6 +32,7 @@ from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 from generators.core.lora import LowRank
+from generators.core.symbols import stored
 from generators.core.text_model import TextModel
 from generators.core.training import Run, share, shuffled, train
 from generators.core.vocabulary import Characters, Vocabulary
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHUNK = 1024  # symbols that a network of unbounded reach scores at once
+WINDOWS = 64  # windows that one of bounded reach scores at once
 VALIDATION = 10_000  # held-out symbols that choose between the checkpoints of a run
 PADDING = -100  # a target that no loss is taken of
 
@@ -122,10 +125,10 @@ def probabilities(logits: Tensor, unknown: float) -> Tensor:
     return torch.cat([torch.full_like(p[..., :1], unknown), p], -1)
 
 
-def unknown_share(symbols: Ints, vocabulary: Vocabulary) -> float:
+def unknown_share(counts: Ints, vocabulary: Vocabulary) -> float:
     """The share of symbols that are characters seen once, at least of half a one: what a new one's turn is worth."""
-    once = sum(len(vocabulary.tokens[symbol]) == 1 for symbol in np.flatnonzero(np.bincount(symbols) == 1))
-    return max(once, 0.5) / max(len(symbols), 1)
+    once = sum(len(vocabulary.tokens[symbol]) == 1 for symbol in np.flatnonzero(counts == 1))
+    return max(once, 0.5) / max(int(counts.sum()), 1)
 
 
 class LanguageModel(TextModel):
@@ -212,34 +215,36 @@ class LanguageModel(TextModel):
             check_start(base, splits)
         elif config.lora:
             raise ValueError(f"lora is {config.lora}, which only serves to go on from a model: give --from NAME too.")
-        if not splits.train.text.strip():
+        if splits.train.blank:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         items = not splits.train.running
-        text = cls.end.join(splits.train.items) + cls.end * items
         if config.tokens and items:
             raise ValueError(f"tokens is {config.tokens}, but a list is learnt by its characters; leave tokens at 0.")
         if base is not None:
-            vocabulary: Vocabulary = base.vocabulary.extended(text)
+            vocabulary: Vocabulary = base.vocabulary.extended(cls.pieces(splits.train))
+        elif config.tokens:
+            vocabulary = BPE.of(cls.pieces(splits.train), config.tokens)
         else:
-            vocabulary = BPE.of(text, config.tokens) if config.tokens else Characters.of(text)
+            vocabulary = Characters.of(cls.pieces(splits.train))
+        encoded = vocabulary.encode_all(cls.pieces(splits.train))
+        symbols, counts = stored(encoded, len(vocabulary), run.cancel.check)
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         info.tasks = cls.taught(items)
         labels, names = splits.train.labels, splits.train.names
         shares = np.bincount(labels, minlength=len(names)) if labels else np.asarray([len(splits.train)])
-        symbols = vocabulary.encode(text)
         longest = max((len(item) for item in splits.train.items), default=0) if items else 0
         parts = (splits.train, splits.val, splits.test) if items else ()
         known = fingerprints(item for part in parts if part for item in part.items)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
-            unknown = unknown_share(symbols, vocabulary)
+            unknown = unknown_share(counts, vocabulary)
             model = cls(info, vocabulary, unknown, known, np.asarray([longest, *shares], np.int64))
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
-        identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(text)}
+        identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(symbols)}
         if base is not None:
             start_from(base, model, run.seed)
             identity["base_sha256"] = base.weights_sha256
-        stepper, batches = model.stepper(splits.val), model.batches(splits.train, run.seed)
+        stepper, batches = model.stepper(splits.val), model.batches(splits.train, symbols, run.seed)
         model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
         if isinstance(model.net, LowRank):
             model.net = model.net.merged()
@@ -248,33 +253,36 @@ class LanguageModel(TextModel):
             tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
         return model
 
-    def batches(self, texts: Texts, seed: int) -> Callable[[int], Tensor]:
+    @classmethod
+    def pieces(cls, texts: Texts) -> Iterator[str]:
+        """What it learns from, piece by piece; a list's items with their ends."""
+        return texts.pieces() if texts.running else (item + cls.end for item in texts.items)
+
+    def batches(self, texts: Texts, symbols: NDArray[Any], seed: int) -> Callable[[int], Tensor]:
         """This process's part of a step's batch, (B, T + 1) symbols: what is read and, one further, what is predicted.
 
-        Of a running text, pieces that begin anywhere; of a list, items between their start symbols and their ends,
-        filled up with the start symbol, which is never predicted.
+        Of a running text, pieces of its `symbols` (N,) that begin anywhere; of a list, items between their start
+        symbols and their ends, filled up with the start symbol, which is never predicted. Raises `DataError` for a
+        text of one symbol.
         """
-        batch, reach = self.config.batch, self.config.context
-        mine = share(batch)
+        mine = share(self.config.batch)
         if self.items:
             rows = self._rows(texts)
-            order = shuffled(len(rows), batch, seed)
+            order = shuffled(len(rows), self.config.batch, seed)
             return lambda step: _padded([rows[i] for i in order(step)[mine]])
-        symbols = self.running(texts)
-        reach = min(reach, len(symbols) - 1)
-
-        def pieces(step: int) -> Tensor:
-            starts = np.random.default_rng([seed, step]).integers(0, len(symbols) - reach, batch)[mine]
-            return torch.stack([symbols[start : start + reach + 1] for start in starts]).long()
-
-        return pieces
-
-    def running(self, texts: Texts) -> Tensor:
-        """A running text's symbols, (N,) int32. Raises `DataError` for less than two."""
-        symbols = torch.from_numpy(self.vocabulary.encode(texts.text).astype(np.int32))
         if len(symbols) < 2:
             raise DataError("One character is too little to learn from; give a longer text.")
-        return symbols
+        places = self.places(len(symbols), min(self.config.context, len(symbols) - 1), seed)
+        return lambda step: torch.from_numpy(symbols[places(step)[mine]].astype(np.int64))
+
+    def places(self, total: int, length: int, seed: int) -> Callable[[int], Ints]:
+        """Where the pieces of a step lie among `total` symbols, (batch, length + 1): they begin anywhere."""
+
+        def drawn(step: int) -> Ints:
+            starts: Ints = np.random.default_rng([seed, step]).integers(0, total - length, self.config.batch)
+            return starts[:, None] + np.arange(length + 1)
+
+        return drawn
 
     def _rows(self, texts: Texts, kind: int | None = None, whole: bool = False) -> list[Ints]:
         """A list's items as symbols: the start symbol of its kind (or of `kind`), the item, its end.
@@ -290,33 +298,37 @@ class LanguageModel(TextModel):
         ]
 
     @torch.inference_mode()
-    def nats(self, symbols: Ints) -> Floats:
-        """(N - 1,) nats of every symbol of a sequence but the first, from those before it.
+    def nats(self, symbols: NDArray[Any]) -> Iterator[Floats]:
+        """The nats of every symbol of a sequence (N,) but the first, from those before it: in order, some at a time.
 
         Of a network with bounded reach in windows that overlap by half, so each symbol but the first half window's is
         predicted from at least half a window.
         """
-        tokens = torch.from_numpy(symbols.astype(np.int64)).to(next(self.net.parameters()).device)
-        read, said = tokens[:-1], tokens[1:]
-        n, reach = len(read), self.reach
+        n, reach = len(symbols) - 1, self.reach
+        device = next(self.net.parameters()).device
+
+        def tokens(start: int, stop: int) -> Tensor:
+            return torch.from_numpy(symbols[start : stop + 1].astype(np.int64)).to(device)
+
         if not reach:
-            parts, carried = [], None
+            carried = None
             for start in range(0, n, CHUNK):
-                logits, carried = self.net(read[None, start : start + CHUNK], carried)
-                parts.append(self._losses(logits, said[None, start : start + CHUNK])[0])
-            return np.asarray(torch.cat(parts).cpu())
-        if n <= reach:
-            return np.asarray(self._losses(self.net(read[None])[0], said[None])[0].cpu())
-        half = reach // 2
-        windows, targets = read.unfold(0, reach, half), said.unfold(0, reach, half)  # (K, reach)
-        losses = torch.cat(
-            [self._losses(self.net(windows[i : i + 64])[0], targets[i : i + 64]) for i in range(0, len(windows), 64)]
-        )
-        found = torch.cat([losses[0, : reach - half], losses[:, reach - half :].flatten()])
-        if len(found) < n:
-            last = self._losses(self.net(read[None, -reach:])[0], said[None, -reach:])[0]
-            found = torch.cat([found, last[len(found) - n :]])
-        return np.asarray(found.cpu())
+                part = tokens(start, start + CHUNK)
+                logits, carried = self.net(part[None, :-1], carried)
+                yield self._losses(logits, part[None, 1:])[0].cpu().numpy()
+            return
+        half, done = reach // 2, 0
+        for start in range(0, n - reach + 1, WINDOWS * half):
+            part = tokens(start, min(start + (WINDOWS - 1) * half + reach, n))
+            windows, targets = part[:-1].unfold(0, reach, half), part[1:].unfold(0, reach, half)  # (K, reach)
+            losses = self._losses(self.net(windows)[0], targets).cpu().numpy()
+            found = losses[:, reach - half :].flatten()
+            found = found if start else np.concatenate([losses[0, : reach - half], found])
+            done += len(found)
+            yield found
+        if done < n:
+            part = tokens(max(n - reach, 0), n)
+            yield self._losses(self.net(part[None, :-1])[0], part[None, 1:])[0, done - n :].cpu().numpy()
 
     def _losses(self, logits: Tensor, said: Tensor) -> Tensor:
         """Nats (B, T) in double precision of symbols (B, T) under logits (B, T, V)."""
@@ -335,7 +347,7 @@ class LanguageModel(TextModel):
             places = order[start : start + 256]
             if self.reach and len(rows[places[-1]]) > self.reach + 1:
                 for i in places:
-                    found[i] = self.nats(rows[i]).sum()
+                    found[i] = _total(self.nats(rows[i]))
                 continue
             with torch.inference_mode():
                 batch = _padded([rows[i] for i in places]).to(next(self.net.parameters()).device)
@@ -354,11 +366,13 @@ class LanguageModel(TextModel):
         """
         if self.items and split.running:  # too few lines to look like the list that they are
             split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
-        if not split.text:
+        if not split.characters:
             raise DataError("There is no text to score; give a file with some.")
-        n, kinds = len(split.text) + self.items, self.info.labels
+        n, kinds = split.characters + self.items, self.info.labels
         if not self.items:
-            total = self.nats(np.append(UNKNOWN, self.vocabulary.encode(split.text))).sum()
+            encoded = self.vocabulary.encode_all(split.pieces())
+            symbols, _ = stored(chain([np.asarray([UNKNOWN])], encoded), len(self.vocabulary))
+            total = _total(self.nats(symbols))
         elif kinds and not (split.labels and set(split.names) <= set(kinds)):
             shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
             each = np.stack([self._item_nats(split, k) for k in range(len(kinds))])
@@ -401,11 +415,7 @@ class LanguageStepper:
             self.optimizers = model.net.optimizers(model.config.learning_rate)
         else:
             self.optimizers = model.optimizers()
-        if val.running:
-            self.val = Texts((val.text[:VALIDATION],), True)
-        else:
-            some = max(1, VALIDATION * len(val) // max(len(val.text), 1))
-            self.val = Texts(val.items[:some], False, val.labels[:some], val.names)
+        self.val = val.head(VALIDATION)
 
     def step(self, batch: Tensor, i: int, accelerator: Accelerator) -> dict[str, float]:
         batch = batch.to(accelerator.device)
@@ -432,6 +442,11 @@ class LanguageStepper:
         figures = {"nats_per_char": self.model.score(self.val)["nats_per_char"]}
         self.model.net.train()
         return figures
+
+
+def _total(parts: Iterator[Floats]) -> float:
+    """The sum of all parts, a thousand in memory at once."""
+    return sum(float(np.concatenate(some).sum()) for some in iter(lambda: list(islice(parts, 1000)), []))
 
 
 def _padded(rows: list[Ints]) -> Tensor:

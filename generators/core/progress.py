@@ -1,7 +1,10 @@
-"""What a training run tells a person: a progress bar in the terminal, and figures for TensorBoard."""
+"""What a person is told of long work: a bar or a sign of life in the terminal, and a run's figures for TensorBoard."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from generators.core.training import Callback, Event, spelled_figures
@@ -41,6 +44,18 @@ class progress_bar:
             self._bar.update(self._task, completed=event.progress, figures=f"step {event.step:,}: {shown}{self._val}")
         elif event.message:
             self.tell(event.message)
+
+
+@contextmanager
+def busy(message: str) -> Iterator[None]:
+    """A sign of life on the terminal during work of unknown length."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
 
 
 def tensorboard(folder: str | Path) -> Callback:

@@ -1,6 +1,7 @@
 """What a checkpoint of a training run holds, and how it is written and read: one safetensors file, JSON in its header.
 
-Weights, their running average, the best of it so far, the optimisers' moments, step and seconds. Nothing is pickled.
+Weights, their running average, the best of it so far, the optimisers' moments, what the stepper remembers, step and
+seconds. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class RunState:
-    """All of a run that a checkpoint holds: weights, their average, the best of it, optimisers, step and seconds."""
+    """All of a run that a checkpoint holds; see the module's docstring.
+
+    Of several processes the main one writes it, so what each remembers of its own part of the batch is not kept: they
+    go on remembering nothing.
+    """
 
     def __init__(self, stepper: Stepper, accelerator: Accelerator, identity: dict[str, Any]) -> None:
         self.stepper = stepper
@@ -118,6 +123,8 @@ class RunState:
         for name, optimizer in self.stepper.optimizers.items():
             moments, plain[name] = _flatten(optimizer.state_dict())
             tensors |= {f"optimizer/{name}/{key}": value for key, value in moments.items()}
+        if hasattr(self.stepper, "memory") and self.accelerator.num_processes == 1:
+            tensors |= {f"memory/{key}": value for key, value in self.stepper.memory().items()}
         notes = {
             "identity": self.identity,
             "minutes": self.minutes,
@@ -163,6 +170,9 @@ class RunState:
             for name, optimizer in self.stepper.optimizers.items():
                 optimizer.load_state_dict(_unflatten(_under(tensors, f"optimizer/{name}/"), notes["optimizers"][name]))
                 _match_layout(optimizer)
+            memory = _under(tensors, "memory/")
+            if memory and self.accelerator.num_processes == 1 and hasattr(self.stepper, "remember"):
+                self.stepper.remember({key: value.to(self.accelerator.device) for key, value in memory.items()})
             self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
             self.best_figures = notes["best_figures"]
             self.history, self._stride = notes.get("history", []), int(notes.get("stride", 1))  # older ones have none

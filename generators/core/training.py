@@ -2,8 +2,8 @@
 
 What is unusual: nothing of a run is hidden state. The batch and the noise of step i follow from (seed, i) alone
 (`shuffled`, `torch_rng`), and the global generator that dropout reads is seeded anew at every step, so a checkpoint
-holds weights, their average, optimisers and a step number, and a run resumed under a step budget ends in the very
-bits of the unbroken one. Under a time budget it goes on for the time that is left.
+holds weights, their average, optimisers, what a stepper remembers and a step number, and a run resumed under a step
+budget ends in the very bits of the unbroken one. Under a time budget it goes on for the time that is left.
 
 A family brings a `Stepper`: its modules, its optimisers, and a `step` that does its own forward, backward and
 optimiser steps, so a GAN with two optimisers and a VAE with one fit the same loop.
@@ -118,8 +118,9 @@ class Run:
 class Stepper(Protocol):
     """What the loop needs of a family. The loop replaces `modules` by their prepared (device, distributed) versions.
 
-    Two optional methods are used where they exist: `validate() -> dict[str, float]`, whose first figure chooses the
-    weights that are kept, and `samples() -> (N, H, W[, 3]) uint8` to look at; both see the averaged weights.
+    Some methods are used where they exist. `validate() -> dict[str, float]`, whose first figure chooses the weights
+    that are kept, and `samples() -> (N, H, W[, 3]) uint8` to look at, see the averaged weights. `memory() -> dict[str,
+    Tensor]` is what else goes from step to step and belongs in a checkpoint; `remember(memory)` goes on from it.
     """
 
     modules: dict[str, torch.nn.Module]

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from generators.core.arrays import packed, unpacked
 from generators.core.kneser_ney import UNKNOWN, Ints
 
+PIECE = 100_000  # characters that are read at once
 WORD = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
 
 
@@ -43,8 +45,8 @@ class Vocabulary(ABC):
         return len(self.tokens)
 
     @abstractmethod
-    def extended(self, text: str) -> Self:
-        """These symbols, and what `text` needs beyond them."""
+    def extended(self, pieces: Iterable[str]) -> Self:
+        """These symbols, and what a text that comes in pieces needs beyond them."""
 
     @abstractmethod
     def encode(self, text: str) -> Ints:
@@ -54,15 +56,23 @@ class Vocabulary(ABC):
         """The text of symbols."""
         return "".join(self.tokens[symbol] for symbol in symbols)
 
+    def encode_all(self, pieces: Iterable[str]) -> Iterator[Ints]:
+        """The symbols of a text that comes in pieces, cut anywhere: in order, some at a time."""
+        return map(self.encode, self.pieces(pieces))
+
     @classmethod
-    def pieces(cls, text: str, size: int) -> Iterator[str]:
-        """A text in pieces of `size` characters or a little more, whose symbols put together are those of the text."""
-        start = 0
-        while start < len(text):
-            seam = cls.seam.search(text, start + size)
-            end = seam.start() if seam else len(text)
-            yield text[start:end]
-            start = end
+    def pieces(cls, text: Iterable[str], size: int = PIECE) -> Iterator[str]:
+        """A text cut anew into pieces of `size` characters or a little more, which have the symbols of the whole."""
+        rest = ""
+        for piece in text:
+            rest += piece
+            start = 0
+            while len(rest) - start > size and (seam := cls.seam.search(rest, start + size)):
+                yield rest[start : seam.start()]
+                start = seam.start()
+            rest = rest[start:]
+        if rest:
+            yield rest
 
     def split(self, text: str) -> list[str]:
         """The tokens that make up a text, whether they have a symbol or not."""
@@ -97,20 +107,26 @@ class Characters(Vocabulary):
     seam = re.compile("")
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """Every character of `text`."""
-        return cls(["", *sorted(set(text))])
+    def of(cls, pieces: Iterable[str]) -> Self:
+        """Every character of a text that comes in pieces."""
+        return cls(["", *sorted(set().union(*pieces))])
 
-    def extended(self, text: str) -> Self:
-        """These characters, and those of `text`."""
-        return type(self)(["", *sorted({*self.tokens[1:], *text})])
+    def extended(self, pieces: Iterable[str]) -> Self:
+        """These characters, and those of a text that comes in pieces."""
+        return type(self)(["", *sorted(set(self.tokens[1:]).union(*pieces))])
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        alphabet = np.asarray([ord(token) for token in self.tokens[1:]], dtype=np.uint32)
-        at = np.minimum(np.searchsorted(alphabet, codes), len(alphabet) - 1)
-        return np.where(alphabet[at] == codes, at + 1, UNKNOWN).astype(np.int64)
+        return self._by_code.take(codes, mode="clip")
+
+    @cached_property
+    def _by_code(self) -> Ints:
+        """A character's symbol by its code; the last, which stands for all codes above, is the unknown one."""
+        codes = [ord(token) for token in self.tokens[1:]]
+        table = np.full(max(codes, default=0) + 2, UNKNOWN, dtype=np.int64)
+        table[codes] = np.arange(1, len(self.tokens))
+        return table
 
 
 class Words(Vocabulary):
@@ -120,15 +136,16 @@ class Words(Vocabulary):
     by_word = True
 
     @classmethod
-    def of(cls, text: str, most: int = 0) -> Self:
-        """Every word of `text`, or the `most` usual ones."""
-        words = WORD.findall(text)
-        chosen = [word for word, _ in Counter(words).most_common(most)] if most else set(words)
-        return cls(["", *sorted(chosen)])
+    def of(cls, pieces: Iterable[str], most: int = 0) -> Self:
+        """Every word of a text that comes in pieces, or the `most` usual ones."""
+        counts: Counter[str] = Counter()
+        for piece in cls.pieces(pieces):
+            counts.update(WORD.findall(piece))
+        return cls(["", *sorted(word for word, _ in counts.most_common(most or None))])
 
-    def extended(self, text: str) -> Self:
-        """These words, and those of `text`."""
-        return type(self)(["", *sorted({*self.tokens[1:], *WORD.findall(text)})])
+    def extended(self, pieces: Iterable[str]) -> Self:
+        """These words, and those of a text that comes in pieces."""
+        return type(self)(["", *sorted({*self.tokens[1:], *self.of(pieces).tokens[1:]})])
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""

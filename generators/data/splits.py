@@ -7,9 +7,9 @@ position or how often it occurs; a running text keeps its last tenth, contiguous
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,25 +49,86 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Pieces(Sequence[str]):
+    """A long text piece by piece, held as UTF-8, so that one odd character does not make all others four bytes wide."""
+
+    held: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, text: Iterable[str]) -> Self:
+        """The text that comes in these pieces; empty ones are left out."""
+        return cls(tuple(piece.encode("utf-8", "surrogatepass") for piece in text if piece))
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Pieces: ...
+    def __getitem__(self, at: int | slice) -> str | Pieces:
+        return Pieces(self.held[at]) if isinstance(at, slice) else self.held[at].decode("utf-8", "surrogatepass")
+
+    def between(self, start: int, stop: int) -> Pieces:
+        """The characters from `start` to before `stop`; whole pieces are shared, not copied."""
+        held: list[bytes] = []
+        at = 0
+        for i, piece in enumerate(self):
+            inside = piece[max(start - at, 0) : max(stop - at, 0)]
+            held += [self.held[i]] if len(inside) == len(piece) else Pieces.of([inside]).held
+            at += len(piece)
+            if at >= stop:
+                break
+        return Pieces(tuple(held))
+
+
+@dataclass(frozen=True)
 class Texts:
     """Text: one running text, or a list of short items such as names.
 
-    items: the texts; exactly one when `running`. labels: one a item, indices into `names` (the kinds of item);
-    empty when the items have no kinds.
+    items: the texts; when `running`, the pieces of the one text. labels: one a item, indices into `names` (the kinds
+    of item); empty when the items have no kinds.
     """
 
-    items: tuple[str, ...]
+    items: Sequence[str]
     running: bool = False
     labels: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.items)
+        """How many items; a running text is one."""
+        return 1 if self.running else len(self.items)
 
     @property
     def text(self) -> str:
-        """All of it as one string, items on lines of their own."""
-        return "\n".join(self.items)
+        """All of it as one string, items on lines of their own; of a long text, `pieces` takes less memory."""
+        return ("" if self.running else "\n").join(self.items)
+
+    @property
+    def characters(self) -> int:
+        """The length of `text`."""
+        return sum(map(len, self.items)) + (0 if self.running else max(len(self.items) - 1, 0))
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing but white space."""
+        return not any(item.strip() for item in self.items)
+
+    def pieces(self) -> Iterator[str]:
+        """What `text` is put together of: a running text piece by piece, a list at once."""
+        return iter(self.items if self.running else [self.text])
+
+    def between(self, start: int, stop: int) -> Texts:
+        """A running text's characters from `start` to before `stop`."""
+        pieces = self.items if isinstance(self.items, Pieces) else Pieces.of(self.items)
+        return Texts(pieces.between(start, stop), running=True)
+
+    def head(self, characters: int) -> Texts:
+        """The first `characters` characters of a running text; of a list, about so many, in whole items."""
+        if self.running:
+            return self.between(0, characters)
+        some = max(1, characters * len(self) // max(self.characters, 1))
+        return Texts(self.items[:some], False, self.labels[:some], self.names)
 
 
 Data = TypeVar("Data", Images, Texts)

@@ -1,17 +1,20 @@
 """Text to train on: the King James Bible, personal names, and any text file or folder of text files.
 
-A file of short lines (names, words, titles) is a list of items, split by hash; anything else is one running text,
-whose last tenth validates. In a folder of lists, a file's name is the kind of its items.
+A file of short lines (names, words, titles) of 64 MiB at most is a list of items, split by hash; anything else is one
+running text, whose last tenth validates. In a folder of lists, a file's name is the kind of its items. A running text
+is decoded and held in pieces, so that a gigabyte of it takes little more than a gigabyte of memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.data.packaged import name_of, packaged, warn_of_file
-from generators.data.splits import DataError, Source, Splits, Texts, hash_shares
+from generators.data.splits import DataError, Pieces, Source, Splits, Texts, hash_shares
 
 SOURCES = {
     "kjv": "the King James Bible, 4.3 MB of running text; sudo apt-get install bible-kjv bible-kjv-text",
@@ -28,6 +31,8 @@ SOURCES = {
 SPLITS = ("train", "val", "test")
 SUFFIXES = {".txt", ".text", ".md", ".rst", ".tex", ".csv", ".tsv", ".srt"}
 HELD_BACK = 0.1  # share of a running text that validates, at its end
+PIECE = 2**20  # characters that are decoded at once
+LONGEST_LIST = 2**26  # bytes
 
 # A list has at least MIN_ITEMS lines, half of them of at most MEDIAN_WORDS words and nine tenths of at most MOST_WORDS.
 MIN_ITEMS, MEDIAN_WORDS, MOST_WORDS = 5, 3, 6
@@ -54,7 +59,7 @@ def load(source: str | Path, val: str | Path | None = None, *, items: bool | Non
     texts, origin = _read(source, items)
     if texts.running:
         front, back = _cut(texts)
-        if not back.text.strip():
+        if back.blank:
             raise DataError(f"{source} is too short to keep some for validation; give more, or a file for --val.")
         return Splits(front, back, source=origin)
     pieces = [_take(texts, share) for share in hash_shares(texts.items)]
@@ -115,14 +120,34 @@ def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
     else:
         known = ", ".join(SOURCES)
         raise DataError(f"There is no file or folder {path}, and no packaged text of that name; packaged are {known}.")
-    data = [_bytes(file) for file in files]
-    texts = [_decode(raw, file) for raw, file in zip(data, files, strict=True)]
-    if not any(text.strip() for text in texts):
+    texts, size, digest = [], 0, hashlib.sha256()
+    for file in files:
+        data = _bytes(file)
+        digest.update(data)
+        size += len(data)
+        texts.append(_decode(data, file))
+    whole = Texts(_joined(texts), running=True)
+    if whole.blank:
         raise DataError(f"{path} is empty; a model needs some text to learn from.")
-    origin = Source(name_of(path, SOURCES), sha256=hashlib.sha256(b"".join(data)).hexdigest())
-    if items or (items is None and all(is_list(text) for text in texts if text.strip())):
-        return _lists(texts, [file.stem for file in files]), origin
-    return Texts(("\n\n".join(text.strip("\n") for text in texts) if len(texts) > 1 else texts[0],), True), origin
+    origin = Source(name_of(path, SOURCES), sha256=digest.hexdigest())
+    if items or (items is None and size <= LONGEST_LIST):
+        lists = ["".join(text) for text in texts]
+        if items or all(is_list(text) for text in lists if text.strip()):
+            return _lists(lists, [file.stem for file in files]), origin
+    return whole, origin
+
+
+def _joined(texts: list[Pieces]) -> Pieces:
+    """Files one after the other, an empty line between."""
+    if len(texts) == 1:
+        return texts[0]
+    held: list[bytes] = []
+    for text in texts:
+        first, *more = text.held or (b"",)
+        parts = [first.lstrip(b"\n"), *more]
+        held += [*parts[:-1], parts[-1].rstrip(b"\n") + b"\n\n"]
+    held[-1] = held[-1].removesuffix(b"\n\n")
+    return Pieces(tuple(piece for piece in held if piece))
 
 
 def is_list(text: str) -> bool:
@@ -149,31 +174,47 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _decode(data: bytes, path: Path) -> str:
+def _decode(data: bytes, path: Path) -> Pieces:
     """The text of a UTF-8, UTF-16 (with its mark) or Latin-1 file, line ends plain; `DataError` for binary data."""
     binary = DataError(f"{path} is not a text file; give plain text (.txt, UTF-8).")
     try:
-        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        text = _pieces(data, "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError:
         # Latin-1 decodes anything, so bytes that it has no printable character for tell pictures from old text.
         odd = sum(data.count(byte) for byte in (*range(9), *range(14, 32), *range(0x7F, 0xA0)) if byte not in _CP1252)
         if odd > len(data) // 500:
             raise binary from None
-        text = data.decode("cp1252", errors="replace") if any(b in data for b in _CP1252) else data.decode("latin-1")
-    controls = len(re.findall(r"[\x00-\x08\x0e-\x1f]", text))
-    if "\0" in text or controls > len(text) // 500:
+        text = _pieces(data, "cp1252" if any(b in data for b in _CP1252) else "latin-1", errors="replace")
+    controls = sum(len(piece) - len(piece.translate(None, _CONTROLS)) for piece in text.held)
+    if any(b"\0" in piece for piece in text.held) or controls > sum(map(len, text)) // 500:
         raise binary
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
+def _pieces(data: bytes, encoding: str, errors: str = "strict") -> Pieces:
+    """Decoded text, line ends plain, cut where a line or a word begins if there is such a place."""
+
+    def parts() -> Iterator[str]:
+        file, rest = io.TextIOWrapper(io.BytesIO(data), encoding, errors), ""
+        while block := file.read(PIECE):
+            block = rest + block
+            at = max(block.rfind("\n") + 1, block.rfind(" "), 0) if len(block) >= PIECE else 0
+            yield block[: at or None]
+            rest = block[at:] if at else ""
+        yield rest
+
+    return Pieces.of(parts())
+
+
+_CONTROLS = bytes([*range(9), *range(14, 32)])  # that no text has
 _CP1252 = frozenset({0x80, 0x85, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97})  # its euro, dots, quotes and dashes
 
 
 def _cut(texts: Texts) -> tuple[Texts, Texts]:
     """The first nine tenths and the rest of a running text."""
-    text = texts.text
-    at = max(int(len(text) * (1 - HELD_BACK)), 1)
-    return Texts((text[:at],), running=True), Texts((text[at:],), running=True)
+    characters = texts.characters
+    at = max(int(characters * (1 - HELD_BACK)), 1)
+    return texts.between(0, at), texts.between(at, characters)
 
 
 def _take(texts: Texts, at: NDArray[np.int64]) -> Texts:
@@ -202,7 +243,7 @@ def _verses() -> str:
     kept = cache() / "kjv.txt"
     for path in (*_places("kjv.txt"), kept):
         if path.is_file():
-            return _decode(_bytes(path), path)
+            return "".join(_decode(_bytes(path), path))
     program = shutil.which("bible")
     missing = DataError("The King James Bible is not here; sudo apt-get install bible-kjv bible-kjv-text brings it.")
     if program is None:

@@ -1,0 +1,30 @@
+"""A text's symbols in a file, so that a text of any length is learnt from in little memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generators.core.kneser_ney import Ints
+
+
+def stored(parts: Iterable[Ints], size: int, check: Callable[[], None] | None = None) -> tuple[NDArray[Any], Ints]:
+    """Symbols that come part by part: all of them, (N,) of the smallest unsigned kind, and how often each is, (size,).
+
+    They are mapped from a file without a name among the temporary ones ($TMPDIR), which is gone with the array.
+    `check` is called at every part, to raise `Cancelled`. Raises OSError for a full disk.
+    """
+    kind, counts = np.min_scalar_type(size - 1), np.zeros(size, np.int64)
+    with tempfile.TemporaryFile() as file:
+        for symbols in parts:
+            if check is not None:
+                check()
+            counts += np.bincount(symbols, minlength=size)
+            file.write(symbols.astype(kind).data)
+        file.flush()
+        mapped = np.memmap(file, kind, "r") if counts.any() else np.zeros(0, kind)
+    return np.asarray(mapped), counts
