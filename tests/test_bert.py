@@ -21,7 +21,7 @@ SMALL = Config(layers=2, width=32, heads=2, context=16, batch=16, dropout=0.0)
 
 @pytest.fixture(scope="module")
 def model() -> BERT:
-    made = BERT.fit(Splits(Texts((RHYME,), True), Texts((RHYME,), True)), SMALL, Run(steps=500, precision="fp32"))
+    made = BERT.fit(Splits(Texts((RHYME,), True), Texts((RHYME,), True)), SMALL, Run(steps=700, precision="fp32"))
     made.info.name = "bert-test"
     return made
 

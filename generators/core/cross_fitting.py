@@ -8,6 +8,7 @@ Wolpert 1992). The n-grams are sorted once; a fold's occurrences are taken off t
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def cross_fitted(
     model = KneserNey.of(grams, every, size, starts, unknown, discounts)
     nodes = model.nodes_of(sequence)
     found = np.empty((len(sequence), size), np.float16)
-    for begin, stop in zip(folds[:-1], folds[1:], strict=True):
+    for begin, stop in pairwise(folds):
         check()
         own = [at[begin:stop][at[begin:stop] >= 0] for at in nodes]
         others = [counts - np.bincount(at, minlength=len(counts)) for counts, at in zip(every, own, strict=True)]

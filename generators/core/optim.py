@@ -13,7 +13,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalised(matrices: Tensor, rounds: int = 5) -> Tensor:
-    """About U V^T of each of `matrices` = U S V^T, (..., M, N), by Newton-Schulz iterations of matrix products alone."""
+    """About U V^T of each of `matrices` = U S V^T, (..., M, N), by Newton-Schulz steps, which are matrix products."""
     a, b, c = _QUINTIC
     tall = matrices.size(-2) > matrices.size(-1)
     x = matrices.mT if tall else matrices
