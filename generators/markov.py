@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.arrays import under
-from generators.core.cross_fitting import tuned_discounts
+from generators.core.discounts import tuned_discounts
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts
 from generators.core.inventing import fingerprints

@@ -131,33 +131,20 @@ class KneserNey:
         raise.
         """
         grams = list(count_grams(np.asarray(sequence, dtype=np.int64), size, starts, order, check))
-        model = cls.of(grams, [gram.counts for gram in grams], size, starts, unknown, discounts)
+        levels = []
+        for n, gram in enumerate(grams, start=1):
+            counts = gram.counts
+            if n < order:  # below the highest order: how many different symbols stand before it
+                before = np.bincount(grams[n].suffixes, minlength=len(counts))
+                counts = np.where(gram.begins >= size, counts, before)
+            counts = np.where(gram.symbols >= size, 0, counts)  # a start symbol is never predicted
+            children = np.bincount(gram.parents, minlength=1 if n == 1 else len(grams[n - 2].counts))
+            off = discounts_of(counts[counts > 0]) if discounts is None else discounts[n - 1]
+            levels.append(Level.of(gram.symbols, children, counts, np.zeros_like(children), off, size + starts))
+        model = cls(size, starts, levels, unknown)
         if max_nodes and model.nodes > max_nodes:
             model._prune(max_nodes, grams)
         return model
-
-    @classmethod
-    def of(
-        cls,
-        grams: list[Grams],
-        occurrences: list[Ints],
-        size: int,
-        starts: int,
-        unknown: float | None = None,
-        discounts: Floats | None = None,
-    ) -> Self:
-        """The model of n-grams that occur `occurrences` times (one array a length), which may be none; see `fit`."""
-        levels = []
-        for n, (gram, plain) in enumerate(zip(grams, occurrences, strict=True)):
-            counts = plain
-            if n + 1 < len(grams):  # below the highest order: how many different symbols stand before it
-                before = np.bincount(grams[n + 1].suffixes[occurrences[n + 1] > 0], minlength=len(plain))
-                counts = np.where(gram.begins >= size, plain, before)
-            counts = np.where(gram.symbols >= size, 0, counts)  # a start symbol is never predicted
-            children = np.bincount(gram.parents, minlength=len(grams[n - 1].counts) if n else 1)
-            off = discounts_of(counts[counts > 0]) if discounts is None else discounts[n]
-            levels.append(Level.of(gram.symbols, children, counts, np.zeros_like(children), off, size + starts))
-        return cls(size, starts, levels, unknown)
 
     def tune(self, sequence: NDArray[Any], rounds: int = 16) -> Floats:
         """The discounts, (order, 3), that suit the held-back `sequence` best, by Rprop (Riedmiller & Braun 1993).
@@ -255,13 +242,6 @@ class KneserNey:
             node[at] = grams
             said = last[at] < self.size
             yield at[said] + n - 1, context[at[said]], grams[said]
-
-    def nodes_of(self, sequence: Ints) -> list[Ints]:
-        """For each level the node of the n-gram that ends at each symbol, -1 where there is none: (N,) each."""
-        found = [np.full(len(sequence), -1, dtype=np.int64) for _ in self.levels]
-        for level, (at, _, nodes) in zip(found, self._walk(sequence), strict=True):
-            level[at] = nodes
-        return found
 
     def log_probs(self, sequence: NDArray[Any]) -> Floats:
         """(N,) nats: log p(symbol | the symbols before it, back to its start symbol); 0 at the start symbols."""

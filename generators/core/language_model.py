@@ -244,14 +244,23 @@ class LanguageModel(TextModel):
         if base is not None:
             start_from(base, model, run.seed)
             identity["base_sha256"] = base.weights_sha256
-        stepper, batches = model.stepper(splits.val), model.batches(splits.train, symbols, run.seed)
+        texts, symbols, run = model.prepare(splits.train, symbols, run)
+        stepper, batches = model.stepper(splits.val), model.batches(texts, symbols, run.seed)
         model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
         if isinstance(model.net, LowRank):
             model.net = model.net.merged()
+        model.conclude(run)
         model.net.eval().requires_grad_(False)
         for tensor in model.net.parameters():
             tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
         return model
+
+    def prepare(self, texts: Texts, symbols: NDArray[Any], run: Run) -> tuple[Texts, NDArray[Any], Run]:
+        """What comes before the training by gradients: what to train on, and the run with what is left of its budget."""
+        return texts, symbols, run
+
+    def conclude(self, run: Run) -> None:
+        """What comes after the training by gradients."""
 
     @classmethod
     def pieces(cls, texts: Texts) -> Iterator[str]:
