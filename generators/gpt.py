@@ -64,12 +64,12 @@ class Net(nn.Module):
 
     def forward(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
         """`carried` from the call that read what stands before; together at most `context` positions."""
-        x, caches = self.read(norm(self.symbols(symbols)), carried)
+        x, caches = self.read(symbols, carried)
         return self.logits(x), caches
 
-    def read(self, x: Tensor, carried: list[Cache] | None) -> tuple[Tensor, list[Cache]]:
-        """What the blocks make of (B, T, width), normed; see `forward`."""
-        x = self.dropout(x)
+    def read(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
+        """What the blocks make of symbols, (B, T, width), normed; see `forward`."""
+        x = self.dropout(norm(self.symbols(symbols)))
         at = 0 if carried is None else carried[0][0].size(2)
         tables, caches = self.tables[:, at : at + x.size(1)], []
         for i, block in enumerate(self.blocks):

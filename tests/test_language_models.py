@@ -22,6 +22,7 @@ from generators.nanochat import export, load_exported
 
 FAMILIES = {
     "gpt": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8},
+    "mixture": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8, "order": 4},
     "rnn": {"layers": 2, "width": 16, "context": 16, "batch": 8},
     "gru": {"layers": 2, "width": 16, "context": 16, "batch": 8},
     "lstm": {"layers": 2, "width": 16, "context": 16, "batch": 8},
@@ -119,7 +120,8 @@ def test_saved_and_loaded_it_writes_the_same(writer, tmp_path: Path):
     assert made(again, "write_text", words=9) == made(writer, "write_text", words=9)
     assert again.score(Texts((RHYME[:100],), True)) == writer.score(Texts((RHYME[:100],), True))
     state = writer.state()
-    state["net.symbols.weight"] = state["net.symbols.weight"][:, :3]
+    name = next(name for name in state if name.endswith("symbols.weight"))
+    state[name] = state[name][:, :3]
     with pytest.raises(CheckpointError, match="do not fit its config"):
         type(writer).from_state(writer.info, state)
 

@@ -126,9 +126,10 @@ def probabilities(logits: Tensor, unknown: float) -> Tensor:
 
 
 def unknown_share(counts: Ints, vocabulary: Vocabulary) -> float:
-    """The share of symbols that are characters seen once, at least of half a one: what a new one's turn is worth."""
+    """The share of symbols that are characters seen once, of half a one at least, half of all at most: what a new one's
+    turn is worth."""
     once = sum(len(vocabulary.tokens[symbol]) == 1 for symbol in np.flatnonzero(counts == 1))
-    return max(once, 0.5) / max(int(counts.sum()), 1)
+    return min(max(once, 0.5) / max(int(counts.sum()), 1), 0.5)
 
 
 class LanguageModel(TextModel):
@@ -256,7 +257,7 @@ class LanguageModel(TextModel):
         return model
 
     def prepare(self, texts: Texts, symbols: NDArray[Any], run: Run) -> tuple[Texts, NDArray[Any], Run]:
-        """What comes before the training by gradients: what to train on, and the run with what is left of its budget."""
+        """What comes before training by gradients: what to train on, and the run with what is left of its budget."""
         return texts, symbols, run
 
     def conclude(self, run: Run) -> None:
@@ -278,7 +279,7 @@ class LanguageModel(TextModel):
         if self.items:
             rows = self._rows(texts)
             order = shuffled(len(rows), self.config.batch, seed)
-            return lambda step: _padded([rows[i] for i in order(step)[mine]])
+            return lambda step: padded([rows[i] for i in order(step)[mine]])
         if len(symbols) < 2:
             raise DataError("One character is too little to learn from; give a longer text.")
         places = self.places(len(symbols), min(self.config.context, len(symbols) - 1), seed)
@@ -359,7 +360,7 @@ class LanguageModel(TextModel):
                     found[i] = _total(self.nats(rows[i]))
                 continue
             with torch.inference_mode():
-                batch = _padded([rows[i] for i in places]).to(next(self.net.parameters()).device)
+                batch = padded([rows[i] for i in places]).to(next(self.net.parameters()).device)
                 said = batch[:, 1:]
                 losses = self._losses(self.net(batch[:, :-1])[0], said.clamp_max(len(self.vocabulary) - 1))
                 found[places] = (losses * (said < len(self.vocabulary))).sum(1).cpu().numpy()
@@ -458,7 +459,7 @@ def _total(parts: Iterator[Floats]) -> float:
     return sum(float(np.concatenate(some).sum()) for some in iter(lambda: list(islice(parts, 1000)), []))
 
 
-def _padded(rows: list[Ints]) -> Tensor:
+def padded(rows: list[Ints]) -> Tensor:
     """Rows of symbols, each filled up with its own start symbol: (B, T) int64."""
     longest = max(len(row) for row in rows)
     filled = np.stack([np.concatenate([row, np.full(longest - len(row), row[0])]) for row in rows])

@@ -123,6 +123,11 @@ class Texts:
         pieces = self.items if isinstance(self.items, Pieces) else Pieces.of(self.items)
         return Texts(pieces.between(start, stop), running=True)
 
+    def take(self, index: NDArray[np.int64]) -> Texts:
+        """The items of a list at `index`."""
+        labels = tuple(self.labels[i] for i in index) if self.labels else ()
+        return Texts(tuple(self.items[i] for i in index), False, labels, self.names)
+
     def head(self, characters: int) -> Texts:
         """The first `characters` characters of a running text; of a list, about so many, in whole items."""
         if self.running:

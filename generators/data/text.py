@@ -18,9 +18,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from generators.data.packaged import name_of, packaged, warn_of_file
 from generators.data.splits import DataError, Pieces, Source, Splits, Texts, hash_shares
 
@@ -62,7 +59,7 @@ def load(source: str | Path, val: str | Path | None = None, *, items: bool | Non
         if back.blank:
             raise DataError(f"{source} is too short to keep some for validation; give more, or a file for --val.")
         return Splits(front, back, source=origin)
-    pieces = [_take(texts, share) for share in hash_shares(texts.items)]
+    pieces = [texts.take(share) for share in hash_shares(texts.items)]
     return Splits(pieces[0], pieces[1], pieces[2], origin)
 
 
@@ -215,11 +212,6 @@ def _cut(texts: Texts) -> tuple[Texts, Texts]:
     characters = texts.characters
     at = max(int(characters * (1 - HELD_BACK)), 1)
     return texts.between(0, at), texts.between(at, characters)
-
-
-def _take(texts: Texts, at: NDArray[np.int64]) -> Texts:
-    labels = tuple(texts.labels[i] for i in at) if texts.labels else ()
-    return Texts(tuple(texts.items[i] for i in at), False, labels, texts.names)
 
 
 def _places(name: str) -> list[Path]:
