@@ -31,7 +31,7 @@ class Config:
     width: int = 128  # numbers that stand for a position, a multiple of heads, 8 to 2048
     heads: int = 4  # heads of attention a block, 1 to 64
     context: int = 128  # symbols that it sees, 8 to 4096
-    batch: int = 32  # pieces of `context` symbols a step, over all processes, 1 to 4096
+    batch: int = 16  # pieces of `context` symbols a step, over all processes, 1 to 4096
     tokens: int = 0  # different ones of byte-pair encoding at most, 256 to 32000; 0: characters
     dropout: float = 0.0  # share of each half block's output that is left out in training, 0 to 0.9
     learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
@@ -64,22 +64,13 @@ class Net(nn.Module):
 
     def forward(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
         """`carried` from the call that read what stands before; together at most `context` positions."""
-        x, caches = self.read(symbols, carried)
-        return self.logits(x), caches
-
-    def read(self, symbols: Tensor, carried: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
-        """What the blocks make of symbols, (B, T, width), normed; see `forward`."""
         x = self.dropout(norm(self.symbols(symbols)))
         at = 0 if carried is None else carried[0][0].size(2)
-        tables, caches = self.tables[:, at : at + x.size(1)], []
+        tables, caches = self.tables[:, at : at + symbols.size(1)], []
         for i, block in enumerate(self.blocks):
             x, cache = block(x, tables, None if carried is None else carried[i])
             caches.append(cache)
-        return norm(x), caches
-
-    def logits(self, x: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, symbols)."""
-        return CAP * torch.tanh(self.head(x).float() / CAP)
+        return CAP * torch.tanh(self.head(norm(x)).float() / CAP), caches
 
 
 class GPT(LanguageModel):

@@ -13,7 +13,8 @@ afterwards the n-grams are counted over all of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -45,11 +46,11 @@ EVERY, HELD, PIECES = 20_000, 1_000, 100  # of about every so many characters so
 GATE_ITEMS = 20  # of a list, every so manieth item is
 WINDOWS = 64  # that are read at once
 GATE_MINUTES = 0.05  # share of a run's minutes that is kept for the gate
-EPOCHS, STEPS, BATCH, RATE, DECAY = 6, 200, 512, 5e-3, 0.1  # of the gate's training; STEPS are the least
+EPOCHS, STEPS, BATCH, RATE, DECAY = 8, 200, 512, 5e-3, 0.01  # of the gate's training; STEPS are the least
 
 
 Carried = tuple[list[Cache] | None, Tensor]  # the transformer's keys and values, and the last symbols, (B, order - 1)
-Parts = tuple[Tensor, Tensor, Tensor]  # log distributions by n-grams and network, (..., V), and the latter's last layer
+Parts = tuple[Tensor, Tensor]  # log distributions by n-grams and network, (..., V)
 
 
 @dataclass
@@ -88,21 +89,21 @@ def signs(remembered: Tensor, guessed: Tensor) -> Tensor:
 
 
 class Gate(nn.Module):
-    """What the experts expect and why -> their log probabilities (..., V, 3) and log weights (..., 1, 3)."""
+    """What n-grams and network expect -> the experts' log probabilities (..., V, 3) and log weights (..., 1, 3)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.centre: Tensor
         self.spread: Tensor
         self.register_buffer("centre", torch.zeros(SIGNS))
         self.register_buffer("spread", torch.ones(SIGNS))
-        self.inner, self.outer = nn.Linear(SIGNS + width, HIDDEN), nn.Linear(HIDDEN, len(EXPERTS) + 2)
+        self.inner, self.outer = nn.Linear(SIGNS, HIDDEN), nn.Linear(HIDDEN, len(EXPERTS) + 2)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
     def fit(self, parts: Parts, said: Tensor, *, seed: int, check: Callable[[], None]) -> None:
         """Learn from what the experts expected at N places, and the symbols (N,) that came; by Adam."""
-        looked = signs(*parts[:2])
+        looked = signs(*parts)
         self.centre.copy_(looked.mean(0).half())  # as they will be stored
         self.spread.copy_(looked.std(0, correction=0).clamp_min(0.01).half())
         generator, steps = torch_rng(seed), max(EPOCHS * len(said) // BATCH, STEPS)
@@ -117,10 +118,10 @@ class Gate(nn.Module):
             loss.backward()
             optimizer.step()
 
-    def forward(self, remembered: Tensor, guessed: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
-        """Log distributions (..., V) by n-grams and network, and what the network made of the text, (..., width)."""
+    def forward(self, remembered: Tensor, guessed: Tensor) -> tuple[Tensor, Tensor]:
+        """From the log distributions (..., V) by n-grams and network."""
         seen = (signs(remembered, guessed) - self.centre) / self.spread
-        found = self.outer(functional.gelu(self.inner(torch.cat([seen, read], -1))))
+        found = self.outer(functional.gelu(self.inner(seen)))
         powers = 0.5 + found[..., len(EXPERTS) :, None]  # (..., 2, 1)
         product = (powers[..., 0, :] * remembered + powers[..., 1, :] * guessed).log_softmax(-1)
         weights = found[..., None, : len(EXPERTS)].log_softmax(-1)
@@ -136,7 +137,7 @@ class Net(nn.Module):
     def __init__(self, config: Config, counts: KneserNey) -> None:
         super().__init__()
         self.gpt = gpt.Net(config.of_network(), counts.size + counts.starts)
-        self.gate = Gate(config.width).requires_grad_(False)
+        self.gate = Gate().requires_grad_(False)
         self.counts = counts
 
     def forward(
@@ -154,10 +155,10 @@ class Net(nn.Module):
         """What the gate sees at each position, (B, T, ...)."""
         caches, before = (None, symbols[:, :0]) if carried is None else carried
         seen = torch.cat([before, symbols], 1)
-        read, caches = self.gpt.read(symbols, caches)
-        guessed = self.gpt.logits(read)[..., 1 : self.counts.size].log_softmax(-1)
+        logits, caches = self.gpt(symbols, caches)
+        guessed = logits[..., 1 : self.counts.size].log_softmax(-1)
         remembered = (self.expected(seen, symbols.size(1))[..., 1:] + LEAST).log().log_softmax(-1)
-        return (remembered, guessed, read), (caches, seen[:, 1 - self.counts.order :])
+        return (remembered, guessed), (caches, seen[:, 1 - self.counts.order :])
 
     def expected(self, symbols: Tensor, last: int) -> Tensor:
         """What the n-grams expect after each of the `last` symbols of rows (B, S): (B, last, size)."""
@@ -227,25 +228,24 @@ class Mixture(LanguageModel):
     def conclude(self, run: Run) -> None:
         """Train the gate on what the network and the fewer n-grams have not seen."""
         self.net.eval()
-        whole, self.net.counts = self.net.counts, self._fewer
-        try:
-            self.net.gate.fit(*self._parts_held(), seed=run.seed, check=run.cancel.check)
-        finally:
-            self.net.counts = whole
+        with _counting(self.net, self._fewer):
+            parts, said = self._parts_held()
+        self.net.gate.fit(parts, said, seed=run.seed, check=run.cancel.check)
         del self._held, self._fewer
 
     @torch.no_grad()
     def _parts_held(self) -> tuple[Parts, Tensor]:
         """What the gate sees at each held place, (N, ...), and the symbols there, (N,), counted without the unknown."""
         windows, wanted = self._held
+        device = next(self.net.parameters()).device
         found, said = [], []
         for start in range(0, len(windows), WINDOWS):
-            tokens, mask = windows[start : start + WINDOWS], wanted[start : start + WINDOWS]
+            tokens, mask = (some[start : start + WINDOWS].to(device) for some in (windows, wanted))
             parts, _ = self.net.parts(tokens[:, :-1])
             found.append([part[mask] for part in parts])
             said.append(tokens[:, 1:][mask] - 1)
-        remembered, guessed, read = (torch.cat(some) for some in zip(*found, strict=True))
-        return (remembered, guessed, read), torch.cat(said)
+        remembered, guessed = (torch.cat(some) for some in zip(*found, strict=True))
+        return (remembered, guessed), torch.cat(said)
 
     @torch.inference_mode()
     def inner(self, symbols: Ints, start: int | None) -> dict[str, Any]:
@@ -280,11 +280,34 @@ class Mixture(LanguageModel):
 
 
 class Stepper(LanguageStepper):
-    """A step of the network alone; what is validated is the mixture, with a gate that has not learnt yet."""
+    """A step of the network alone. It is validated on what is held back for the gate, half and half with the n-grams,
+    since a network that has learnt its text by heart is of less use beside them than alone.
+    """
+
+    model: Mixture
+
+    def validate(self) -> dict[str, float]:
+        net = self.model.net
+        net.eval()
+        with _counting(net, self.model._fewer):
+            (remembered, guessed), said = self.model._parts_held()
+        net.train()
+        mixed = torch.logaddexp(remembered, guessed).gather(1, said[:, None]) - np.log(2)
+        return {"nats_per_char": -float(mixed.mean())}
 
     def read(self, symbols: Tensor, accelerator: Accelerator) -> Tensor:
         logits: Tensor = self.modules["net"](symbols, alone=True)[0]
         return logits
+
+
+@contextmanager
+def _counting(net: Net, counts: KneserNey) -> Iterator[None]:
+    """With other counts for a while."""
+    before, net.counts = net.counts, counts
+    try:
+        yield
+    finally:
+        net.counts = before
 
 
 Held = tuple[Tensor, Tensor]  # windows (K, T + 1) of symbols, and which of their last T the gate learns from, (K, T)

@@ -16,14 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import text_peers
 import torch
 
 import generators
 from generators.core.progress import progress_bar
 from generators.core.training import Run
-from generators.core.vocabulary import Vocabulary
+from generators.core.vocabulary import Characters
 from generators.data.splits import Source, Splits, Texts
 from generators.data.text import load
 
@@ -54,7 +53,7 @@ def main() -> int:
     splits = Splits(Texts((text[:cut],), True), tuning, source=Source("bench"))
     rest, rows = Texts((text[cut:],), True), []
     if "peer" in options.only:
-        symbols = Vocabulary.of(text, by_word=False)
+        symbols = Characters.of([text])
         parts = symbols.encode(text[:cut]), symbols.encode(text[cut:])
         figures = text_peers.nanogpt(*parts, len(symbols), options.seed)
         rows.append(("nanoGPT's recipe, 2,000 steps", figures["nats_per_char"], None, figures["seconds"], "-"))
@@ -67,9 +66,8 @@ def main() -> int:
         steps = f"{model.trained.steps:,}" if model.trained else "-"
         rows.append((family, model.score(rest)["nats_per_char"], target, spent, steps))
         print(rows[-1], file=sys.stderr)
-    print(
-        f"\n{options.text or 'kjv'}, {torch.get_num_threads()} threads, seed {options.seed}; {len(text) - cut:,} characters\n"
-    )
+    what = f"{options.text or 'kjv'}, its last {len(text) - cut:,} characters"
+    print(f"\n{what}; {torch.get_num_threads()} threads, seed {options.seed}\n")
     print("| model | nats_per_char | target | fit, s | steps | |\n|---|---|---|---|---|---|")
     missed = False
     for what, nats, target, spent, steps in rows:

@@ -1,8 +1,8 @@
 """What the neural text families are compared with, written anew and small: nanoGPT's recipe for a CPU.
 
-That is its README's command for a laptop: 4 blocks, 128 wide, 4 heads, 64 characters of context, 12 pieces a step, 2,000
-steps, no dropout; AdamW (0.9, 0.99), weight decay 0.1, a peak of 1e-3 after 100 steps that falls to 1e-4 by a cosine;
-GPT-2's blocks (layer norm, GELU, learnt positions, weights tied), fp32.
+That is its README's command for a laptop: 4 blocks, 128 wide, 4 heads, 64 characters of context, 12 pieces a step,
+2,000 steps, no dropout; AdamW (0.9, 0.99), weight decay 0.1, a peak of 1e-3 after 100 steps that falls to 1e-4 by a
+cosine; GPT-2's blocks (layer norm, GELU, learnt positions, weights tied), fp32.
 """
 
 from __future__ import annotations
