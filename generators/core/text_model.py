@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Generator as Progress
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,17 +154,16 @@ class TextModel(Generator):
             yield Partial(f"{self._name()} does not know the {what}; it goes on from the rest.")
         writer = self._writer(temperature, random, cancel)
         if not wanted:
-            made = yield from writer.onwards(context, words)
-            yield self._joined(prompt, made)
+            yield (yield from self._told(writer.onwards(context, words), prompt, words))
             return
         has = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)", re.IGNORECASE)
         form = self._form(wanted)
         for attempt in range(TRIES):
             if attempt == 0:
-                made = yield from writer.onwards(context, words)
+                steps = writer.onwards(context, words)
             else:
-                made = yield from writer.around(form, context, words, prompted=bool(prompt))
-            text = self._joined(prompt, made)
+                steps = writer.around(form, context, words, prompted=bool(prompt))
+            text = yield from self._told(steps, prompt, words)
             if has.search(text):
                 yield text
                 return
@@ -172,8 +172,16 @@ class TextModel(Generator):
     def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
         return Writer(self.predictor, self.vocabulary.tokens, self.vocabulary.by_word, temperature, random, cancel)
 
-    def _joined(self, prompt: str, made: list[int]) -> str:
-        return (prompt + self.vocabulary.decode(made)).strip()
+    def _told(self, steps: Progress[str, None, list[int]], prompt: str, words: int) -> Progress[Partial, None, str]:
+        """The prompt and what a writing of about so many words comes to; on the way, how far it is."""
+        while True:
+            try:
+                written = next(steps)
+            except StopIteration as end:
+                return (prompt + self.vocabulary.decode(end.value)).strip()
+            done = min(len(written.split()), words)
+            if text := (prompt + written).strip():
+                yield Partial(f"{done} words of {words}", done, words, text)
 
     def _form(self, wanted: str) -> list[int]:
         """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none."""
