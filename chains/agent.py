@@ -216,7 +216,7 @@ def _turn(
     tell: Callable[[Event], None],
 ) -> Iterator[Event]:
     def report(part: Partial) -> None:
-        tell(Progress(part.message, part.done, part.total))
+        tell(Progress(part.message, part.done, part.total, part.text))
 
     memory = saver(memory_path())
     graph = agent(llm, until(left, memory), limits=limits)

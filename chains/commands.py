@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chains.inside import inspect
+from chains.terminal import Ticker
 from chains.training import Interrupted, Training, train
 
 if TYPE_CHECKING:
@@ -109,10 +110,11 @@ def chat(text: str, llm: str, as_json: bool) -> None:
     reply, failures = "", []
     files: list[str] = []
     written = False
+    ticker = Ticker()
     try:
         with _explained(llm):
             for event in talk(text, llm=llm, thread=thread):
-                _notice(event)
+                _notice(event, ticker)
                 match event:
                     case Word(text=piece) if not as_json:
                         print(piece, end="", flush=True)
@@ -124,6 +126,7 @@ def chat(text: str, llm: str, as_json: bool) -> None:
                     case Reply(text=whole):
                         reply = whole
     finally:
+        ticker.close()
         forget(thread)
     failed = bool(failures) and not files
     if as_json:
@@ -139,15 +142,17 @@ def chat(text: str, llm: str, as_json: bool) -> None:
         raise ValueError(" ".join(dict.fromkeys(failures)))
 
 
-def _notice(event: Event) -> None:
+def _notice(event: Event, ticker: Ticker) -> None:
     """What a person at the terminal wants to see while waiting."""
     from chains.events import Choice, Progress
 
+    if isinstance(event, Progress):
+        ticker.tell(event)
+        return
+    ticker.close()
     if isinstance(event, Choice):
         sure = f"  ({event.confidence:.0%} sure)" if event.confidence is not None else ""
         print(f"{event.tool} {json.dumps(event.args, ensure_ascii=False)}{sure}", file=sys.stderr)
-    elif isinstance(event, Progress):
-        _tick(event.message, event.done, event.total)
 
 
 def route(lines: Iterable[str], llm: str) -> None:
@@ -211,8 +216,12 @@ def generate(tool: str, arguments: str, out: Path | None, as_json: bool) -> None
             given[name] = _stored_image(Path(value), store)
     if out is not None:
         _folder(out)
-    with watching(report=lambda part: _tick(part.message, part.done, part.total)):
-        outcome = perform(tool, check(tool, given), store)
+    ticker = Ticker()
+    try:
+        with watching(report=ticker.tell):
+            outcome = perform(tool, check(tool, given), store)
+    finally:
+        ticker.close()
     kept = [store.put(artifact) for artifact in outcome.artifacts]
     sentence = outcome.sentence([item.id for item in kept])
     files = [item.path for item in kept] if out is None else list(_write_all(outcome.artifacts, tool, out))
@@ -248,11 +257,6 @@ def _report(reply: str, files: list[Path], as_json: bool) -> None:
         _print_json({"reply": reply, "files": [str(file) for file in files]})
     else:
         print("\n".join([reply, *map(str, files)]))
-
-
-def _tick(message: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{message} {done}/{total}", end="\n" if done == total else "", file=sys.stderr)
 
 
 def score(model_name: str, data: str, as_json: bool) -> None:

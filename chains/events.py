@@ -56,11 +56,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Progress:
-    """A sign of life from a running tool: `done` of `total` (0 when unknown)."""
+    """A sign of life from a running tool: `done` of `total` (0 when unknown).
+
+    `text` is what it has written so far; what `Made` brings takes its place.
+    """
 
     message: str
     done: int = 0
     total: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from generators.core.errors import Cancelled
 from generators.core.generator import Cancel, Partial
 
 Report = Callable[[Partial], None]
+TEXT_S = 0.05  # between two looks at a text that grows, or they would flood the page and the terminal
 _CANCEL: ContextVar[Cancel | None] = ContextVar("artwright_cancel", default=None)
 _REPORT: ContextVar[Report | None] = ContextVar("artwright_report", default=None)
 
@@ -61,8 +62,25 @@ def switch() -> Cancel:
 
 
 def listener() -> Report | None:
-    """Who hears of the progress, if anybody."""
-    return _REPORT.get()
+    """Who hears of the progress, if anybody; of a text that grows every TEXT_S seconds at most."""
+    report = _REPORT.get()
+    return paced(report) if report else None
+
+
+def paced(report: Report) -> Report:
+    """`report`, which misses what would come less than TEXT_S seconds after the text that it was told last."""
+    told = -TEXT_S
+
+    def tell(part: Partial) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if part.text:
+            if now - told < TEXT_S:
+                return
+            told = now
+        report(part)
+
+    return tell
 
 
 def check() -> None:

@@ -96,6 +96,15 @@ class Script:
             stored = self._keep(Text(VERSE, self._how("markov-scripture", "write_text", args, 0)))
             yield Made("write_text", "A text of 20 words by markov-scripture with seed 7.", (stored,))
             yield Reply("A text of 20 words by markov-scripture with seed 7.")
+        elif "saga" in text:
+            saga = "Once upon a time."
+            yield Choice("write_text", {"words": 4}, 0.88)
+            for end in range(4, len(saga)):
+                yield Progress("writing", end, len(saga), saga[:end])
+                time.sleep(0.02)
+            stored = self._keep(Text(saga, self._how("markov-scripture", "write_text", {"words": 4}, 0)))
+            yield Made("write_text", "A text of 4 words by markov-scripture with seed 7.", (stored,))
+            yield Reply("A text of 4 words by markov-scripture with seed 7.")
         elif "unicorn" in text:
             yield Choice("generate_image", {"subject": "unicorn"}, 0.41, (("write_text", 0.3),))
             sentence = "No model knows the subject 'unicorn'; ask for one of: sneaker, coat, dress."

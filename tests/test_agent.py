@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import stat
@@ -19,8 +20,9 @@ from pydantic import Field
 from chains import watch
 from chains.agent import agent, forget, history, memory_path, route, talk
 from chains.events import Asked, Choice, Failed, Made, Progress, Reply, Word
+from chains.store import Store
 from generators.core.errors import RequestError
-from generators.core.generator import Cancel
+from generators.core.generator import Cancel, Partial
 
 
 class Scripted(FakeMessagesListChatModel):
@@ -265,6 +267,49 @@ def test_cancelling_stops_the_running_sampler_within_a_second():
             begin = time.perf_counter()
     assert time.perf_counter() - begin < 1
     assert not any(isinstance(event, Made) for event in events)
+
+
+@pytest.fixture
+def slow_writing(monkeypatch):
+    """Every symbol of a text takes 5 ms."""
+    from generators.core import writing
+
+    pick = writing.pick
+    monkeypatch.setattr(writing, "pick", lambda *given, **more: time.sleep(0.005) or pick(*given, **more))
+
+
+def test_a_text_is_told_while_it_is_written(slow_writing):
+    llm = Scripted(responses=[says(call("write_text", words=30, seed=1, model="markov-scripture"))])
+    events = list(talk("go", llm=llm, thread="t"))
+    texts = [event.text for event in events if isinstance(event, Progress)]
+    made = events[-2]
+    assert isinstance(events[0], Choice) and isinstance(made, Made) and isinstance(events[-1], Reply)
+    assert len(texts) > 3 and all(after.startswith(before) for before, after in itertools.pairwise(texts))
+    assert made.artifacts[0].open().content.startswith(texts[1])
+
+
+def test_cancelling_in_the_middle_of_a_text_keeps_nothing_of_it(slow_writing):
+    cancel = Cancel()
+    llm = Scripted(responses=[says(call("write_text", words=1000, model="markov-scripture"))])
+    begin, events = time.perf_counter(), []
+    for event in talk("go", llm=llm, thread="c", cancel=cancel):
+        events.append(event)
+        if isinstance(event, Progress) and event.text and not cancel.is_set():
+            cancel.set()
+            begin = time.perf_counter()
+    assert time.perf_counter() - begin < 1 and events[-1] == Reply("Stopped.")
+    assert not any(isinstance(event, Made) for event in events)
+    assert not [path for path in Store().root.rglob("*") if path.is_file()]
+
+
+def test_a_text_is_told_twenty_times_a_second_at_most():
+    told = []
+    with watch.watching(report=told.append):
+        report = watch.listener()
+        for part in ("a", "ab", "abc"):
+            report(Partial("writing", 1, 9, part))
+        report(Partial("2 of 9 pictures", 2, 9))
+    assert [part.text for part in told] == ["a", ""]
 
 
 def test_cancelling_stops_a_model_that_is_writing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import generators
 from generators.core.errors import Cancelled, CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Partial, Request
 from generators.core.kneser_ney import UNKNOWN
+from generators.core.layers import looked_back
 from generators.core.symbols import stored
 from generators.core.training import Run
 from generators.core.vocabulary import Characters
 from generators.data import text
 from generators.data.splits import Splits, Texts
 from generators.nanochat import export, load_exported
+from generators.rnn import CELLS, step
 
 FAMILIES = {
     "gpt": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8},
@@ -50,7 +53,15 @@ def inventor(request):
 
 
 def made(model, task: str, seed: int = 1, **args) -> list:
-    return list(model.draw(Request(task, args), seed=seed, cancel=Cancel()))
+    """What is made, and the notices before it."""
+    drawn = model.draw(Request(task, args), seed=seed, cancel=Cancel())
+    return [item for item in drawn if not (isinstance(item, Partial) and item.text)]
+
+
+def told(model, **args) -> tuple[list[str], str]:
+    """A text as it grows, and what it comes to."""
+    *parts, text = model.draw(Request("write_text", args), seed=1, cancel=Cancel())
+    return [part.text for part in parts], text
 
 
 def test_it_learns(writer):
@@ -107,6 +118,42 @@ def test_a_prompt_longer_than_the_context_and_of_odd_characters(writer):
     notice, text = made(writer, "write_text", prompt="the cat sat \u00e6 " * 9, words=8)
     assert isinstance(notice, Partial) and "does not know the characters \u00e6" in notice.message
     assert text.startswith("the cat sat \u00e6")
+
+
+def test_a_text_is_told_while_it_grows(writer):
+    parts, text = told(writer, prompt="the cat", words=12)
+    assert len(parts) >= len(text) - len("the cat") and all(part.startswith("the cat") for part in parts)
+    assert all(after.startswith(before) for before, after in itertools.pairwise(parts)) and parts[-1].startswith(text)
+
+
+def test_a_text_around_a_word_is_told_from_its_beginning(writer):
+    parts, text = told(writer, prompt="the cat", must_include="rat", words=5)
+    assert all(part.startswith("the cat") for part in parts) and parts[-1].startswith(text)
+
+
+def test_cancelling_stops_in_the_middle_of_a_text(writer):
+    cancel = Cancel()
+    steps = writer.generate(Request("write_text", {"words": 12}), seed=1, cancel=cancel)
+    assert next(steps).text
+    cancel.set()
+    with pytest.raises(Cancelled):
+        next(steps)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_step_is_what_the_layer_makes_of_one_position(cell):
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(1)
+        layer = CELLS[cell](24, 24, batch_first=True)
+        x, state = torch.randn(3, 1, 24), layer(torch.randn(3, 5, 24))[1]
+        torch.testing.assert_close(step(layer, x, state), layer(x, state), atol=1e-5, rtol=0)
+
+
+def test_one_position_looks_back_as_torch_does():
+    random = torch.Generator().manual_seed(1)
+    q, k, v = (torch.randn(2, 3, s, 8, generator=random) for s in (1, 9, 9))
+    theirs = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(looked_back(q, k, v), theirs, atol=1e-6, rtol=0)
 
 
 def test_a_word_that_must_be_in_it(writer):

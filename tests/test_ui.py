@@ -190,6 +190,29 @@ def test_code_is_shown_in_colours_and_escaped(tmp_path: Path) -> None:
     html = answer(Made("write_code", "Wrote 2 lines.", (stored,))).html()
     assert '<span class="aw-py-k">def</span>' in html and "&lt;b&gt;" in html and "<b>" not in html
     assert "def f(a):\n    return '<b>' + a" in unescape(re.sub("<[^>]+>", "", html))
+def test_a_text_is_shown_as_it_grows_until_what_was_made_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARTWRIGHT_HOME", str(tmp_path))
+    shown = answer(Choice("write_text", {}), Progress("2 words of 60", 2, 60, "And <b>"))
+    assert '<div class="aw-prose">And &lt;b&gt;</div></div>' in shown.html() and shown.texts == 1
+    shown.add(Progress("3 words of 60", 3, 60, "And <b>\nso"))
+    assert '<div class="aw-prose">And &lt;b&gt;&#10;so</div></div>' in shown.html() and shown.texts == 1
+    shown.add(Made("write_text", "Wrote 1 word.", (Store().put(Text("And", None)),)))
+    assert "aw-prose" in shown.html() and "&lt;b&gt;" not in shown.html()
+    stopped = answer(Choice("write_text", {}), Progress("2 words of 60", 2, 60, "And so"))
+    stopped.finish(stopped=True)
+    assert "And so" not in stopped.html() and stopped.text() == "Stopped." and not stopped.artifacts
+
+
+def test_the_first_characters_are_drawn_at_once(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ui import turn
+
+    monkeypatch.setattr(turn, "FRAME", 60.0)
+    begin = time.monotonic()
+    drawn = [shown.html() for shown in desk.answer("a saga", "d" * 32)]
+    assert time.monotonic() - begin < 30 and any("Once" in html and "<progress" in html for html in drawn)
+    assert "Once upon a time." in drawn[-1] and "<progress" not in drawn[-1]
 
 
 def test_events_of_several_steps_find_their_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

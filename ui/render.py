@@ -130,6 +130,11 @@ class Answer:
             self._talk = STOPPED
 
     @property
+    def texts(self) -> int:
+        """How many texts are being written, or were."""
+        return sum(bool(step.progress and step.progress.text) for step in self._steps)
+
+    @property
     def artifacts(self) -> list[Stored]:
         """What was made so far."""
         return [stored for step in self._steps if step.made for stored in step.made.artifacts]
@@ -295,8 +300,13 @@ def _progress(progress: Progress | None, seconds: float) -> str:
     message = progress.message if progress else "Working …"
     if progress and progress.total:
         bar = f'<progress max="{progress.total}" value="{progress.done}">{progress.done} of {progress.total}</progress>'
-        return f'<p class="aw-wait">{bar} {escape(message)}</p>'
+        return f'{_growing(progress.text)}<p class="aw-wait">{bar} {escape(message)}</p>'
     return _busy(message, seconds)
+
+
+def _growing(text: str) -> str:
+    """A text so far, for the eye only: who is read to wants it once, when it is done."""
+    return f'<div class="aw-text" aria-hidden="true"><div class="aw-prose">{escape(text)}</div></div>' if text else ""
 
 
 def _busy(message: str, seconds: float) -> str:

@@ -52,7 +52,7 @@ class Turn:
         answer = render.Answer(self._desk.serve, self._id)
         threading.Thread(target=self._work, name="artwright-turn", daemon=True).start()
         yield answer
-        shown = time.monotonic()
+        shown, texts = time.monotonic(), 0
         try:
             open_ = True
             while open_ and not self.cancel.is_set():
@@ -62,13 +62,15 @@ class Turn:
                     if time.monotonic() - shown < SIGN_OF_LIFE:
                         continue
                 while open_ and not self.cancel.is_set() and (rest := shown + FRAME - time.monotonic()) > 0:
+                    if answer.texts > texts:
+                        break  # the first characters wait for nothing
                     with suppress(queue.Empty):
                         open_ = self._take(answer, self._events.get(timeout=rest))
                 while open_ and not self._events.empty():
                     open_ = self._take(answer, self._events.get())
                 if open_:
                     yield answer
-                    shown = time.monotonic()
+                    shown, texts = time.monotonic(), answer.texts
             answer.finish(stopped=self.cancel.is_set())
             yield answer
         finally:

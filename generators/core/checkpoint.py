@@ -13,15 +13,19 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -44,13 +48,21 @@ def versions() -> dict[str, str]:
 
 def checked(kind: type[Record], values: Any) -> Record:
     """`values`, read from JSON, as the dataclass `kind`. Raises ValueError that names the first field that is wrong."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(values)
+        record: Record = _validator(kind).validate_python(values)  # type: ignore[arg-type]  # a class is hashable
+        return record
     except ValidationError as error:
         wrong = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
+
+
+@cache  # it takes milliseconds to make, and every request reads the information of every model
+def _validator(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def sha256(path: Path) -> str:

@@ -100,11 +100,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Partial:
-    """A sign of life between artifacts: what is being made, and how far it is (`done` of `total`)."""
+    """A sign of life between artifacts: what is being made, and how far it is (`done` of `total`).
+
+    `text` is what has been written of a text so far. It mostly grows, but may start anew, and the end may be cut off
+    what becomes the artifact.
+    """
 
     message: str
     done: int = 0
     total: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True)

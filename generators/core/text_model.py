@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Generator as Progress
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,7 +126,8 @@ class TextModel(Generator):
             else:
                 writer = self._writer(1.0, random, Cancel())
                 lead, begun = self._begun(writer, self.lead(), self.vocabulary.decode(self.lead()))
-                texts.append(self._joined(begun, finished(writer.onwards(lead, SAMPLE_WORDS))))
+                made = finished(writer.onwards(lead, SAMPLE_WORDS))
+                texts.append((begun + self.vocabulary.decode(made)).strip())
         return {"texts": np.asarray(texts)}
 
     def lead(self) -> list[int]:
@@ -207,17 +209,16 @@ class TextModel(Generator):
         context, more = self._begun(writer, context, opening)
         prompt += more
         if not wanted:
-            made = yield from writer.onwards(context, words)
-            yield self._joined(prompt, made)
+            yield (yield from self._told(writer.onwards(context, words), prompt, words))
             return
         has = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)", re.IGNORECASE)
         form = self._form(wanted)
         for attempt in range(TRIES):
             if attempt == 0:
-                made = yield from writer.onwards(context, words)
+                steps = writer.onwards(context, words)
             else:
-                made = yield from writer.around(form, context, words, prompted=bool(prompt))
-            text = self._joined(prompt, made)
+                steps = writer.around(form, context, words, prompted=bool(prompt))
+            text = yield from self._told(steps, prompt, words)
             if has.search(text):
                 yield text
                 return
@@ -235,8 +236,16 @@ class TextModel(Generator):
         made = writer.completed(context, ending)
         return [*context, *made], self.vocabulary.decode(made)[len(self.vocabulary.decode(ending)) :]
 
-    def _joined(self, prompt: str, made: list[int]) -> str:
-        return (prompt + self.vocabulary.decode(made)).strip()
+    def _told(self, steps: Progress[str, None, list[int]], prompt: str, words: int) -> Progress[Partial, None, str]:
+        """The prompt and what a writing of about so many words comes to; on the way, how far it is."""
+        while True:
+            try:
+                written = next(steps)
+            except StopIteration as end:
+                return (prompt + self.vocabulary.decode(end.value)).strip()
+            done = min(len(written.split()), words)
+            if text := (prompt + written).strip():
+                yield Partial(f"{done} words of {words}", done, words, text)
 
     def _form(self, wanted: str) -> list[int]:
         """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none.

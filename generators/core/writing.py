@@ -13,13 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.core.generator import Cancel, Partial
+from generators.core.generator import Cancel
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 
 ENDS, CLOSERS = ".!?\u2026", "\"'\u201d\u2019)]"
 MIN_P = 0.05  # what is drawn has at least this share of the likeliest symbol's probability; not so in raw samples
 TRIES = 12  # at a text that has a word in it
-REPORT_EVERY = 100  # words
 
 
 class Predictor(Protocol):
@@ -57,7 +56,10 @@ class Predictor(Protocol):
 
 @dataclass
 class Writer:
-    """One writing: what predicts, each symbol's text, whether symbols are words, and what it is drawn with."""
+    """One writing: what predicts, each symbol's text, whether symbols are words, and what it is drawn with.
+
+    On the way it gives what it has written so far, after every symbol.
+    """
 
     predictor: Predictor
     tokens: list[str]
@@ -66,10 +68,14 @@ class Writer:
     random: np.random.Generator
     cancel: Cancel
 
-    def onwards(self, context: list[int], words: int, *, boundary: bool = False) -> Progress[Partial, None, list[int]]:
-        """About `words` words more, to a sentence's end if one is near. `boundary`: the last word is complete."""
-        state = self.predictor.context(context)
+    def onwards(self, context: list[int], words: int, *, after: Sequence[int] = ()) -> Progress[str, None, list[int]]:
+        """About `words` words more, to a sentence's end if one is near.
+
+        `after`: what was written since the context, to the end of a word.
+        """
+        state = self.predictor.context([*context, *after])
         made: list[int] = []
+        text, boundary = self._text(after), bool(after)
         limit, count, inside, cut = words + max(4, words // 4), 0, boundary, 0
         ends: list[tuple[int, int]] = []  # words, symbols
         while count <= limit and len(made) < 40 * limit:
@@ -89,9 +95,9 @@ class Writer:
                     cut = cut or len(made)
                     if ends and ends[-1][0] >= words:
                         break
-                if words > REPORT_EVERY and count % REPORT_EVERY == 0:
-                    yield Partial(f"{min(count, words)} words of {words}", min(count, words), words)
             made.append(symbol)
+            text += token
+            yield text
             state = self.predictor.extend(state, symbol)
             last, after_end = token.strip(), bool(ends) and ends[-1][1] == len(made) - 1
             closed = last.rstrip(CLOSERS)
@@ -122,7 +128,7 @@ class Writer:
 
     def around(
         self, form: list[int], context: list[int], words: int, *, prompted: bool
-    ) -> Progress[Partial, None, list[int]]:
+    ) -> Progress[str, None, list[int]]:
         """A text with a sentence grown around the wanted word, backwards to its beginning, then forwards.
 
         Where nothing predicts backwards, one with the word put where it is likeliest in a text, which goes on from it.
@@ -131,7 +137,7 @@ class Writer:
             text = yield from self.onwards(context, words)
             text = [*text[: self._best_place(form, context, text)], *form]
             left = max(words - len(self._text(text).split()), 2)
-            rest = yield from self.onwards([*context, *text], left, boundary=True)
+            rest = yield from self.onwards(context, left, after=text)
             return [*text, *rest]
         made: list[int] = []
         if prompted or words >= 40:
@@ -150,7 +156,7 @@ class Writer:
                 made = [*made, self.tokens.index(" ")]
         made = [*made, *head]
         left = max(words - len(self._text(made).split()), 2)
-        rest = yield from self.onwards([*context, *made], left, boundary=True)
+        rest = yield from self.onwards(context, left, after=made)
         return [*made, *rest]
 
     def backwards(self, symbols: list[int], words: int) -> list[int]:
@@ -195,11 +201,11 @@ class Writer:
             state = self.predictor.extend(state, symbol)
         return place
 
-    def _text(self, symbols: list[int]) -> str:
+    def _text(self, symbols: Sequence[int]) -> str:
         return "".join(self.tokens[symbol] for symbol in symbols)
 
 
-def finished(steps: Progress[Partial, None, list[int]]) -> list[int]:
+def finished(steps: Progress[str, None, list[int]]) -> list[int]:
     """What a writing comes to in the end."""
     while True:
         try:
