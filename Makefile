@@ -37,7 +37,8 @@ lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
 PEERS := .venv/peers
 BFCL := .venv/bfcl
 BENCHES := routing.py latency.py abilities.py valid_calls.py calibration.py injections.py "bfcl.py --data $(BFCL)" \
-  "images.py --pythae $(PEERS)" markov.py sequences.py functions.py blanks.py memory.py "generation.py --family gpt lstm"
+  "images.py --pythae $(PEERS)" markov.py sequences.py functions.py blanks.py invented_names.py memory.py \
+  "generation.py --family gpt lstm"
 bench: setup-test ## measure: routing, latency, tool calling, models against rivals; names what misses its target
 	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) scipy cloudpickle pythae || true
 	@ls $(BFCL)/bfcl_eval-*.whl >/dev/null 2>&1 || \

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from test_rdb import HEADER, vector, write_database
 
 from generators.data import text
 from generators.data.splits import DataError, Pieces, Texts
@@ -114,7 +115,7 @@ def test_unusable_data(tmp_path, data):
 
 
 def test_missing(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match="packaged are kjv, names"):
+    with pytest.raises(DataError, match="packaged are kjv, austen, names"):
         load(tmp_path / "none.txt")
     with pytest.raises(DataError, match="no text files"):
         load(tmp_path)
@@ -127,6 +128,9 @@ def test_missing(tmp_path, monkeypatch):
         load("kjv")
     with pytest.raises(DataError, match="pip install names"):
         load("names")
+    if not Path("/usr/lib/R/site-library/janeaustenr").exists():
+        with pytest.raises(DataError, match="make setup-test brings them"):
+            load("austen")
 
 
 def test_a_packaged_source_goes_before_a_file_of_its_name(packaged, tmp_path, monkeypatch):
@@ -156,3 +160,67 @@ def test_kjv(packaged):
     splits = packaged("kjv", "text")
     assert splits.train.text.startswith("In the beginning God created the heaven and the earth.\n")
     assert splits.val.text.endswith("Amen.\n") and load_all("kjv") == splits.val
+
+
+NOVEL = """A TITLE
+
+By Jane Austen
+
+
+
+VOLUME I
+
+
+CHAPTER I
+
+
+It was a _dark_ and
+stormy  night.
+
+   "Indeed!"
+
+* * * * *
+
+She slept.--
+
+[End volume one of this edition.
+Printed by somebody]
+
+Chapter 2
+
+The chapter 3 was short.
+
+
+THE END
+
+A NOTE ON THE TEXT
+
+Of an editor."""
+READ = """It was a dark and stormy night.
+"Indeed!"
+She slept.--
+
+The chapter 3 was short.
+"""
+
+
+def test_a_novel_keeps_its_paragraphs_and_chapters(tmp_path, monkeypatch):
+    novels = ("emma", "mansfieldpark", "northangerabbey", "persuasion", "prideprejudice", "sensesensibility")
+    index = tmp_path / "austen/usr/lib/R/site-library/janeaustenr/data/Rdata.rdx"
+    write_database(index, {name: HEADER + vector(NOVEL.replace("dark", name).split("\n")) for name in novels})
+    monkeypatch.setenv("ARTWRIGHT_DATA", str(tmp_path))
+    splits = load("austen")
+    order = ("sensesensibility", "prideprejudice", "mansfieldpark", "emma", "northangerabbey", "persuasion")
+    assert splits.train.text + splits.val.text == "\n".join(READ.replace("dark", name) for name in order)
+    write_database(index, {"emma": HEADER + vector(NOVEL.split("\n"))})
+    with pytest.raises(DataError, match="lacks some of the six novels"):
+        load("austen")
+
+
+def test_austen(packaged):
+    splits = packaged("austen", "text")
+    text = splits.train.text + splits.val.text
+    assert text.startswith("The family of Dashwood had long been settled in Sussex. Their estate was large,")
+    assert text.endswith("than in its national importance.\n") and load_all("austen") == splits.val
+    assert text.count("\n\n") == 50 + 61 + 48 + 55 + 31 + 24 - 1  # between the chapters
+    assert "\n\n\n" not in text and "  " not in text and "_" not in text

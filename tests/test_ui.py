@@ -190,6 +190,8 @@ def test_code_is_shown_in_colours_and_escaped(tmp_path: Path) -> None:
     html = answer(Made("write_code", "Wrote 2 lines.", (stored,))).html()
     assert '<span class="aw-py-k">def</span>' in html and "&lt;b&gt;" in html and "<b>" not in html
     assert "def f(a):\n    return '<b>' + a" in unescape(re.sub("<[^>]+>", "", html))
+
+
 def test_a_text_is_shown_as_it_grows_until_what_was_made_takes_its_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

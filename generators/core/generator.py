@@ -379,7 +379,7 @@ def card(model: Generator, files: Mapping[str, bytes] = MappingProxyType({})) ->
         + (f", sha256 `{info.data_sha256[:16]}`" if info.data_sha256 else "")
         + (f".\n\nLabels: {', '.join(info.labels)}." if info.labels else ".")
         + (f"\n\n{_base(info)}" if info.base else ""),
-        f"## Held-out figures\n\n{scores}",
+        f"## Held-out figures\n\n{scores}{_peer(info)}",
         "## Samples\n\nNot chosen: the first of seed 1.\n\n![samples](samples.png)" if "samples.png" in files else "",
         f"## Training\n\n{_training(info)}" if info.training else "",
         "![curves of the training](curves.svg)" if "curves.svg" in files else "",
@@ -392,6 +392,16 @@ def _base(info: ModelInfo) -> str:
     base = info.base
     return (
         f"Goes on from `{base['name']}` (weights' sha256 `{base['weights_sha256'][:16]}`), trained on {base['data']}."
+    )
+
+
+def _peer(info: ModelInfo) -> str:
+    """What the table's Kneser-Ney row is, where it has one."""
+    if not any(score.metric.startswith("kneser_ney") for score in info.scores):
+        return ""
+    return (
+        "\n\n`kneser_ney` is no figure of this model but one to compare with: that of interpolated modified Kneser-Ney "
+        f"of the order in the name, over the characters of the training part of {info.data} alone."
     )
 
 

@@ -1,4 +1,4 @@
-"""Text to train on: the King James Bible, personal names, and any text file or folder of text files.
+"""Text to train on: the King James Bible, Jane Austen's novels, personal names, and any text file or folder of them.
 
 A file of short lines (names, words, titles) of 64 MiB at most is a list of items, split by hash; anything else is one
 running text, whose last tenth validates. In a folder of lists, a file's name is the kind of its items. A running text
@@ -19,10 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from generators.data.packaged import name_of, packaged, warn_of_file
+from generators.data.rdb import strings
 from generators.data.splits import DataError, Pieces, Source, Splits, Texts, hash_shares
 
 SOURCES = {
     "kjv": "the King James Bible, 4.3 MB of running text; sudo apt-get install bible-kjv bible-kjv-text",
+    "austen": "Jane Austen's six novels, 4.0 MB of running text; make setup-test (Debian package r-cran-janeaustenr)",
     "names": "94,293 surnames and female and male first names; pip install names",
 }
 SPLITS = ("train", "val", "test")
@@ -34,6 +36,9 @@ LONGEST_LIST = 2**26  # bytes
 # A list has at least MIN_ITEMS lines, half of them of at most MEDIAN_WORDS words and nine tenths of at most MOST_WORDS.
 MIN_ITEMS, MEDIAN_WORDS, MOST_WORDS = 5, 3, 6
 
+_NOVELS = ("sensesensibility", "prideprejudice", "mansfieldpark", "emma", "northangerabbey", "persuasion")
+_CHAPTER = re.compile(r"^(?:volume|chapter) [ivxlc\d]+$", re.IGNORECASE | re.MULTILINE)
+_NOT_HERS = re.compile(r"[(\[](?:At this point|End).*|the end|finis|Vide .*", re.IGNORECASE)  # paragraphs of editors
 _NAME_FILES = {"surname": "dist.all.last", "female": "dist.female.first", "male": "dist.male.first"}
 _IRISH = re.compile(
     r"^O(?=(?:Brien|Bryan|Bryant|Callaghan|Connell|Conner|Connor|Dea|Donnell|Donoghue|Driscoll|Dwyer|Flaherty|Gorman|"
@@ -102,7 +107,7 @@ def _renamed(texts: Texts, like: Texts) -> Texts:
 def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
     if source in SOURCES:
         warn_of_file(str(source))
-        return _kjv() if source == "kjv" else _names()
+        return {"kjv": _kjv, "austen": _austen, "names": _names}[str(source)]()
     path = Path(source).expanduser()
     if path.is_dir():
         files = sorted(
@@ -263,6 +268,40 @@ def _verses() -> str:
         finally:
             draft.unlink(missing_ok=True)
     return text
+
+
+def _austen() -> tuple[Texts, Source]:
+    """Jane Austen's novels in the order of their publication, out of the R package `janeaustenr`.
+
+    Its Debian package is looked for in folders named `austen`, unpacked with `dpkg-deb -x`, and where it is installed.
+    """
+    from generators.data.paths import cache
+
+    for place in (*_places("austen"), cache() / "austen", Path("/")):
+        index = place / "usr/lib/R/site-library/janeaustenr/data/Rdata.rdx"
+        if not index.is_file():
+            continue
+        lines = strings(index)
+        if not lines.keys() >= set(_NOVELS):
+            raise DataError(f"{index} lacks some of the six novels; remove {place} and run make setup-test.")
+        text = "\n".join(_novel("\n".join(lines[name])) for name in _NOVELS)
+        licence = "public domain (as packaged: MIT)"
+        return Texts((text,), running=True), Source("austen", licence, hashlib.sha256(text.encode()).hexdigest())
+    raise DataError(
+        "Jane Austen's novels are not here; make setup-test brings them (Debian package r-cran-janeaustenr)."
+    )
+
+
+def _novel(text: str) -> str:
+    """A novel without its title, headings and editors' notes: a paragraph a line, a blank line between chapters."""
+    text = re.sub("[_*]", "", text).partition("A NOTE ON THE TEXT")[0]  # the marks are of italics and breaks
+    chapters = []
+    for chapter in _CHAPTER.split(text)[1:]:
+        paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", chapter)]
+        paragraphs = [part for part in paragraphs if part and not _NOT_HERS.fullmatch(part)]
+        if paragraphs:  # none between the headings of a volume and its first chapter
+            chapters.append("\n".join(paragraphs) + "\n")
+    return "\n".join(chapters)
 
 
 def _names() -> tuple[Texts, Source]:
