@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import generators
-from generators.core.cross_fitting import tuned_discounts
+from generators.core.discounts import tuned_discounts
 from generators.core.errors import Cancelled
 from generators.core.generator import Generator, Score
 from generators.core.kneser_ney import Ints, KneserNey
@@ -135,7 +135,7 @@ def kneser_ney_score(train: Texts, held_out: Texts, order: int, data: str) -> Sc
     items has a start symbol of its own, and the discounts are tuned as those of `generators.markov` are.
     """
     items = not train.running
-    vocabulary = Characters.of("".join(train.items) + END * items)
+    vocabulary = Characters.of([*train.items, END * items])
     size, starts = len(vocabulary), max(len(train.names), 1)
 
     def sequence(texts: Texts) -> Ints:

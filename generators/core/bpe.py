@@ -93,9 +93,8 @@ class BPE(Vocabulary):
 
     def extended(self, pieces: Iterable[str]) -> Self:
         """These characters and merges, and the characters of a text that comes in pieces."""
-        return type(self)(
-            [*self.alphabet, *sorted(set().union(*map(_valid, pieces)) - set(self.alphabet))], self.merges
-        )
+        letters = {letter for piece in pieces for letter in set(_valid(piece))}
+        return type(self)([*self.alphabet, *sorted(letters - set(self.alphabet))], self.merges)
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""

@@ -109,11 +109,11 @@ class Characters(Vocabulary):
     @classmethod
     def of(cls, pieces: Iterable[str]) -> Self:
         """Every character of a text that comes in pieces."""
-        return cls(["", *sorted(set().union(*pieces))])
+        return cls(["", *sorted(_letters(pieces))])
 
     def extended(self, pieces: Iterable[str]) -> Self:
         """These characters, and those of a text that comes in pieces."""
-        return type(self)(["", *sorted(set(self.tokens[1:]).union(*pieces))])
+        return type(self)(["", *sorted({*self.tokens[1:], *_letters(pieces)})])
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
@@ -169,6 +169,14 @@ class Words(Vocabulary):
             if symbols[-1] == UNKNOWN:
                 unknown[word.strip()] = None
         return symbols, list(unknown)
+
+
+def _letters(pieces: Iterable[str]) -> set[str]:
+    """The different characters of a text that comes in pieces."""
+    found: set[str] = set()
+    for piece in pieces:
+        found.update(piece)
+    return found
 
 
 def capitalisations(token: str) -> list[str]:

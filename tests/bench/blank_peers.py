@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from generators.core.cross_fitting import tuned_discounts
+from generators.core.discounts import tuned_discounts
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
 
 
