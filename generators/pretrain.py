@@ -60,7 +60,9 @@ RECIPES: dict[str, Recipe] = {
     "gpt-code": Recipe(
         "codegpt", "python-stdlib", 18.0, "python-stdlib:test", {"layers": 4, "width": 160, "heads": 5, "batch": 16}
     ),
-    "gpt-scripture": Recipe("gpt", "kjv", 15.0, "kjv:val"),
+    "gpt-scripture": Recipe(
+        "gpt", "kjv", 20.0, "kjv:val", {"layers": 4, "width": 160, "heads": 5, "context": 256, "batch": 8}
+    ),
     "gpt-austen": Recipe("gpt", "austen", 6.0, "austen:val", base="gpt-scripture"),
     "bert-scripture": Recipe("bert", "kjv", 15.0, "kjv:val"),
     "lstm-names": Recipe("lstm", "names", 8.0, "names:test"),
