@@ -1,56 +1,55 @@
-"""A hybrid: what n-grams remember and what a network generalises, mixed by weights that depend on the context.
+"""A hybrid: what n-grams remember, what a network generalises and what the text repeats, weighed by context.
 
-A transformer (`generators.gpt`) learns the text as it does alone; Kneser-Ney counts are taken of it. A gate, small and
-trained last, looks at what both expect of the next character, how sure they are and where they differ, and weighs them
+A transformer (`generators.gpt`) learns the text as it does alone; Kneser-Ney counts are taken of it; a cache looks up
+the text so far (`generators.core.recency`). A gate, small and trained last, looks at what they expect of the next
+character, how sure each is and how far they agree, and weighs them and their product:
 
-    p = sum over k of w_k(context) p_k,   k: the n-grams, the network, their normalised product n-grams^a network^b
+    p = sum over k of w_k(context) p_k,   k: n-grams, network, cache, and n-grams^a network^b cache^c, normalised
 
-(linear interpolation: Jelinek & Mercer 1980; product of experts: Hinton 2002). Both know their training text better
-than any other, so the gate learns from a part of it that neither has seen (stacked generalisation: Wolpert 1992);
-afterwards the n-grams are counted over all of it.
+(linear interpolation: Jelinek & Mercer 1980; product of experts: Hinton 2002). Network and n-grams know their training
+text better than any other, so the gate learns from stretches that neither has seen, the cache from the beginning of
+each (stacked generalisation: Wolpert 1992). Afterwards the n-grams are counted over all of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from generators import gpt
-from generators.core.arrays import under
+from generators.core.arrays import net_arrays, restore_net, under
 from generators.core.discounts import tuned_discounts
-from generators.core.errors import CheckpointError
-from generators.core.generator import ModelInfo, Texts, torch_rng
-from generators.core.kneser_ney import UNKNOWN, Ints, KneserNey
-from generators.core.language_model import LanguageModel, LanguageStepper, padded
-from generators.core.layers import Cache
-from generators.core.optim import muon_and_adam
+from generators.core.errors import CheckpointError, DataError
+from generators.core.generator import ModelInfo, Splits, Texts, torch_rng
+from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
+from generators.core.language_model import NetPredictor, State, probabilities
+from generators.core.recency import WINDOW, recent, recents
+from generators.core.symbols import stored
+from generators.core.text_model import TextModel
 from generators.core.training import DEFAULT_MINUTES, Run
+from generators.core.vocabulary import Characters
+from generators.gpt import GPT
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from generators.core.vocabulary import Vocabulary
 
-EXPERTS = ("n-grams", "network", "product")
-SIGNS = 7  # of what the experts expect, see `signs`
+EXPERTS = ("n-grams", "network", "cache", "product")
+PARTS = 3  # of them, without the product
+SIGNS = 4 * PARTS  # of what they expect, see `signs`
 HIDDEN = 32  # units of the gate
-LEAST = 1e-7  # added to the n-grams' probabilities before their logarithm is taken
-EVERY, HELD, PIECES = 20_000, 1_000, 100  # of about every so many characters so many are the gate's, in so many pieces
-GATE_ITEMS = 20  # of a list, every so manieth item is
-WINDOWS = 64  # that are read at once
-GATE_MINUTES = 0.05  # share of a run's minutes that is kept for the gate
+LEAST = 1e-7  # added to counted probabilities before their logarithm is taken
+MOST = 30_000_000  # characters that n-grams are counted of
+EVERY, STRETCH, STRETCHES = 160_000, 5_000, 20  # of about every so many characters so many are held back for the gate
+GATE_MINUTES = 0.06  # share of a run's minutes that is kept for the gate
 EPOCHS, STEPS, BATCH, RATE, DECAY = 8, 200, 512, 5e-3, 0.01  # of the gate's training; STEPS are the least
-
-
-Carried = tuple[list[Cache] | None, Tensor]  # the transformer's keys and values, and the last symbols, (B, order - 1)
-Parts = tuple[Tensor, Tensor]  # log distributions by n-grams and network, (..., V)
 
 
 @dataclass
@@ -71,25 +70,25 @@ class Config(gpt.Config):
         return gpt.Config(**{field.name: getattr(self, field.name) for field in fields(gpt.Config)})
 
 
-def signs(remembered: Tensor, guessed: Tensor) -> Tensor:
-    """What tells how far two log distributions (..., V) are to be trusted: how sure each is, how far they agree."""
-    n, m = remembered.exp(), guessed.exp()
-    return torch.stack(
+def signs(parts: Tensor) -> Tensor:
+    """What tells how far log distributions (..., V, PARTS) are to be trusted, (..., SIGNS): how likely the likeliest
+    symbol of each is, its entropy, how much of each pair overlaps, and how likely a symbol is that two agree on.
+    """
+    p = parts.exp()
+    after = torch.roll(p, 1, -1)
+    return torch.cat(
         [
-            remembered.amax(-1),
-            guessed.amax(-1),
-            -(n * remembered).sum(-1),
-            -(m * guessed).sum(-1),
-            torch.minimum(n, m).sum(-1),
-            (n.argmax(-1) == m.argmax(-1)).float(),
-            (n * m).sum(-1).clamp_min(LEAST).log(),
+            parts.amax(-2),
+            -(p * parts).sum(-2),
+            torch.minimum(p, after).sum(-2),
+            (p * after).sum(-2).clamp_min(LEAST).log(),
         ],
         -1,
     )
 
 
 class Gate(nn.Module):
-    """What n-grams and network expect -> the experts' log probabilities (..., V, 3) and log weights (..., 1, 3)."""
+    """Log distributions (..., V, PARTS) -> the log distribution (..., V) that they come to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,245 +96,271 @@ class Gate(nn.Module):
         self.spread: Tensor
         self.register_buffer("centre", torch.zeros(SIGNS))
         self.register_buffer("spread", torch.ones(SIGNS))
-        self.inner, self.outer = nn.Linear(SIGNS, HIDDEN), nn.Linear(HIDDEN, len(EXPERTS) + 2)
+        self.inner, self.outer = nn.Linear(SIGNS, HIDDEN), nn.Linear(HIDDEN, len(EXPERTS) + PARTS)
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
-    def fit(self, parts: Parts, said: Tensor, *, seed: int, check: Callable[[], None]) -> None:
-        """Learn from what the experts expected at N places, and the symbols (N,) that came; by Adam."""
-        looked = signs(*parts)
+    def forward(self, parts: Tensor) -> Tensor:
+        experts, weights = self.weighed(parts)
+        return torch.logsumexp(experts + weights, -1)
+
+    def weighed(self, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """The experts' log probabilities (..., V, 4) and log weights (..., 1, 4)."""
+        seen = (signs(parts) - self.centre) / self.spread
+        found = self.outer(nn.functional.gelu(self.inner(seen)))[..., None, :]
+        powers = 1 / PARTS + found[..., len(EXPERTS) :]
+        product = (powers * parts).sum(-1, keepdim=True).log_softmax(-2)
+        return torch.cat([parts, product], -1), found[..., : len(EXPERTS)].log_softmax(-1)
+
+    def fit(self, parts: Tensor, said: Tensor, *, seed: int, check: Callable[[], None]) -> None:
+        """Learn from what was expected at N places, (N, V, PARTS), and the symbols (N,) that came; by Adam."""
+        looked = signs(parts)
         self.centre.copy_(looked.mean(0).half())  # as they will be stored
         self.spread.copy_(looked.std(0, correction=0).clamp_min(0.01).half())
         generator, steps = torch_rng(seed), max(EPOCHS * len(said) // BATCH, STEPS)
-        optimizer = torch.optim.AdamW(self.requires_grad_().parameters(), lr=RATE, weight_decay=DECAY)
+        optimizer = torch.optim.AdamW(self.parameters(), lr=RATE, weight_decay=DECAY)
         for step in range(steps):
             check()
             optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
             some = torch.randint(len(said), (min(BATCH, len(said)),), generator=generator)
-            experts, weights = self(*(part[some] for part in parts))
-            loss = -torch.logsumexp(experts + weights, -1).gather(1, said[some, None]).mean()
+            loss = -self(parts[some]).gather(1, said[some, None]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-
-    def forward(self, remembered: Tensor, guessed: Tensor) -> tuple[Tensor, Tensor]:
-        """From the log distributions (..., V) by n-grams and network."""
-        seen = (signs(remembered, guessed) - self.centre) / self.spread
-        found = self.outer(functional.gelu(self.inner(seen)))
-        powers = 0.5 + found[..., len(EXPERTS) :, None]  # (..., 2, 1)
-        product = (powers[..., 0, :] * remembered + powers[..., 1, :] * guessed).log_softmax(-1)
-        weights = found[..., None, : len(EXPERTS)].log_softmax(-1)
-        return torch.stack([remembered, guessed, product], -1), weights
+        restore_net(self, net_arrays(self))
 
 
-class Net(nn.Module):
-    """Symbols (B, T) -> log probabilities (B, T, symbols) of what comes next, and what is carried on.
+@dataclass(frozen=True)
+class Reading:
+    """What a mixture knows of the symbols so far: the network's state, the n-grams' nodes, and the symbols."""
 
-    Never predicted symbols, the unknown one and start symbols, have a probability of 0.
-    """
-
-    def __init__(self, config: Config, counts: KneserNey) -> None:
-        super().__init__()
-        self.gpt = gpt.Net(config.of_network(), counts.size + counts.starts)
-        self.gate = Gate().requires_grad_(False)
-        self.counts = counts
-
-    def forward(
-        self, symbols: Tensor, carried: Carried | None = None, alone: bool = False
-    ) -> tuple[Tensor, Carried | None]:
-        """`carried` from the call that read what stands before. `alone`: the network's own logits."""
-        if alone:
-            return self.gpt(symbols)[0], None
-        parts, carried = self.parts(symbols, carried)
-        experts, weights = self.gate(*parts)
-        mixed = torch.logsumexp(experts + weights, -1)
-        return functional.pad(mixed, (1, self.counts.starts), value=-torch.inf), carried
-
-    def parts(self, symbols: Tensor, carried: Carried | None = None) -> tuple[Parts, Carried]:
-        """What the gate sees at each position, (B, T, ...)."""
-        caches, before = (None, symbols[:, :0]) if carried is None else carried
-        seen = torch.cat([before, symbols], 1)
-        logits, caches = self.gpt(symbols, caches)
-        guessed = logits[..., 1 : self.counts.size].log_softmax(-1)
-        remembered = (self.expected(seen, symbols.size(1))[..., 1:] + LEAST).log().log_softmax(-1)
-        return (remembered, guessed), (caches, seen[:, 1 - self.counts.order :])
-
-    def expected(self, symbols: Tensor, last: int) -> Tensor:
-        """What the n-grams expect after each of the `last` symbols of rows (B, S): (B, last, size)."""
-        rows = symbols.cpu().numpy()
-        if len(rows) == last == 1:
-            found = self.counts.distribution(self.counts.context(rows[0].tolist()))
-        else:  # the unknown symbol, which no n-gram has in it, keeps rows from reading each other
-            apart = np.pad(rows, [(0, 0), (0, 1)], constant_values=UNKNOWN)
-            found = self.counts.distributions(apart.ravel()).reshape(*apart.shape, -1)[:, -last:]
-        return torch.from_numpy(np.asarray(found, np.float32)).view(len(rows), last, -1).to(symbols.device)
+    state: State
+    nodes: list[int]
+    history: NDArray[np.unsignedinteger]
 
 
-class Mixture(LanguageModel):
-    """A mixture of n-grams and a transformer; see the module's docstring."""
+class Mixture(TextModel):
+    """A mixture of n-grams, a transformer and a cache; see the module's docstring. It learns running text."""
 
     family = "mixture"
     kinds = frozenset({"hybrid", "neural", "transformer", "markov"})
-    refit_options: ClassVar[Mapping[str, Any]] = {}
+    tasks = frozenset({"write_text"})
     Config = Config
-    net: Net
+    items = False
 
-    def build(self, symbols: int) -> Net:
-        size = len(self.vocabulary)
-        return Net(self.config, KneserNey(size, symbols - size, []))
+    def __init__(self, info: ModelInfo, network: GPT, counts: KneserNey, gate: Gate) -> None:
+        self.info, self.network, self.counts, self.gate = info, network, counts, gate
+        self.vocabulary: Vocabulary = network.vocabulary
+        self.known, self.lengths = network.known, network.lengths
+
+    @property
+    def size(self) -> int:
+        """How many symbols there are, the unknown one included."""
+        return len(self.vocabulary)
+
+    @classmethod
+    def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
+        """Count and train on `splits.train` within the run's budget; see `Generator.fit`.
+
+        Raises ValueError for options out of bounds, `DataError` for lists and for data without text, `Cancelled`.
+        """
+        began = time.monotonic()
+        text = _checked(splits)
+        stretches = held_stretches(len(text))
+        kept = _without(text, stretches)
+        vocabulary = Characters.of([kept])
+        run.tell(run.event("note", 0, 0.0, message=f"Counts the n-grams of {len(text):,} characters."))
+        sequences = [np.append(len(vocabulary), vocabulary.encode(some)) for some in (text, kept)]
+        options: dict[str, Any] = {"size": len(vocabulary), "starts": 1, "order": config.order}
+        options["check"] = run.cancel.check
+        options["discounts"] = tuned_discounts(sequences[0], False, options)
+        counts, fewer = (KneserNey.fit(sequence, **options) for sequence in sequences)
+        if run.steps is None:
+            minutes = run.minutes or DEFAULT_MINUTES
+            left = minutes * (1 - GATE_MINUTES) - (time.monotonic() - began) / 60
+            run = replace(run, minutes=max(left, minutes * GATE_MINUTES))
+        held = Texts(("".join(text[start:stop] for start, stop in stretches),), True)
+        network = GPT.fit(Splits(Texts((kept,), True), held, source=splits.source), config.of_network(), run)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
+            model = cls(ModelInfo.of(cls, splits, config, seed=run.seed), network, fewer, Gate())
+        model._learn_weights(vocabulary.encode(text), stretches, run)
+        model.counts, model.trained = counts, network.trained
+        model.info.parameters = network.info.parameters + counts.nodes
+        return model
+
+    def _learn_weights(self, symbols: Ints, stretches: list[tuple[int, int]], run: Run) -> None:
+        """Train the gate on what the network and the n-grams have not seen."""
+        parts, said = [], []
+        for start, stop in stretches:
+            first = max(0, start - self.reach // 2 - 1)
+            for some, came in self._expected(symbols[first:stop], start - first):
+                parts.append(some[came != UNKNOWN])
+                said.append(came[came != UNKNOWN] - 1)
+        if any(map(len, said)):
+            self.gate.fit(
+                torch.cat(parts), torch.from_numpy(np.concatenate(said)), seed=run.seed, check=run.cancel.check
+            )
+        self.gate.requires_grad_(False)
 
     @property
     def reach(self) -> int:
-        return int(self.config.context)
+        """Symbols that the network sees at most."""
+        return self.network.reach
 
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return muon_and_adam(
-            self.net.gpt, self.net.gpt.blocks, self.config.matrix_rate, self.config.learning_rate, betas=(0.8, 0.95)
-        )
+    @property
+    def predictor(self) -> MixturePredictor:
+        """All of them together predict."""
+        return MixturePredictor(self)
 
-    def stepper(self, val: Texts) -> LanguageStepper:
-        return Stepper(self, val)
+    def share(self, item: str, kind: int) -> float:
+        """It knows no kinds of items."""
+        return 1.0
 
-    def prepare(self, texts: Texts, symbols: NDArray[Any], run: Run) -> tuple[Texts, NDArray[Any], Run]:
-        """Keep some for the gate, and count the n-grams of the rest and of all."""
-        began, size, starts = time.monotonic(), len(self.vocabulary), len(self.lengths) - 1
-        run.tell(run.event("note", 0, 0.0, message=f"Counts the n-grams of {len(symbols):,} characters."))
-        if self.items:
-            rows = self._rows(texts, whole=True)
-            stays = np.arange(len(rows)) % GATE_ITEMS < GATE_ITEMS - 1
-            self._held = _of_rows([row[: self.reach + 1] for row, kept in zip(rows, stays, strict=True) if not kept])
-            texts = texts.take(np.flatnonzero(stays))
-            whole, rest = (np.concatenate(some) for some in (rows, self._rows(texts, whole=True)))
-        else:
-            pieces = held_pieces(len(symbols))
-            self._held = _of_pieces(symbols, pieces, self.reach)
-            whole, symbols = symbols, np.delete(symbols, np.concatenate([np.arange(*piece) for piece in pieces]))
-            whole, rest = np.append(size, whole), np.append(size, symbols)
-        options: dict[str, Any] = {
-            "size": size,
-            "starts": starts,
-            "order": self.config.order,
-            "check": run.cancel.check,
-        }
-        options["discounts"] = tuned_discounts(whole.astype(np.int64), self.items, options)
-        self.net.counts, self._fewer = (KneserNey.fit(some, **options) for some in (whole, rest))
-        self.info.parameters += self.net.counts.nodes
-        if run.steps is None:
-            spent, minutes = (time.monotonic() - began) / 60, run.minutes or DEFAULT_MINUTES
-            run = replace(run, minutes=max(minutes * (1 - GATE_MINUTES) - spent, minutes * GATE_MINUTES))
-        return texts, symbols, run
+    def joined(self, remembered: Tensor, logits: Tensor, cached: Tensor) -> Tensor:
+        """What the gate reads, (..., size - 1, PARTS): the parts' log probabilities of all symbols but the unknown.
 
-    def conclude(self, run: Run) -> None:
-        """Train the gate on what the network and the fewer n-grams have not seen."""
-        self.net.eval()
-        with _counting(self.net, self._fewer):
-            parts, said = self._parts_held()
-        self.net.gate.fit(parts, said, seed=run.seed, check=run.cancel.check)
-        del self._held, self._fewer
+        From probabilities (..., size) by n-grams and cache, and the network's logits (..., at least size).
+        """
+        counted = [(p[..., 1:].float() + LEAST).log().log_softmax(-1) for p in (remembered, cached)]
+        return torch.stack([counted[0], logits[..., 1 : self.size].float().log_softmax(-1), counted[1]], -1)
 
-    @torch.no_grad()
-    def _parts_held(self) -> tuple[Parts, Tensor]:
-        """What the gate sees at each held place, (N, ...), and the symbols there, (N,), counted without the unknown."""
-        windows, wanted = self._held
-        device = next(self.net.parameters()).device
-        found, said = [], []
-        for start in range(0, len(windows), WINDOWS):
-            tokens, mask = (some[start : start + WINDOWS].to(device) for some in (windows, wanted))
-            parts, _ = self.net.parts(tokens[:, :-1])
-            found.append([part[mask] for part in parts])
-            said.append(tokens[:, 1:][mask] - 1)
-        remembered, guessed = (torch.cat(some) for some in zip(*found, strict=True))
-        return (remembered, guessed), torch.cat(said)
+    def _expected(self, symbols: NDArray[Any], begin: int = 1) -> Iterator[tuple[Tensor, Ints]]:
+        """What is `joined` before each symbol of a sequence (N,) from `begin` on, and these symbols; some at a time.
+
+        Network and n-grams see what stands before `begin` too, the cache does not.
+        """
+        done, begin = 1, max(begin, 1)
+        for logits in self.network.foresee(symbols):
+            start, stop = max(done, begin), done + len(logits)
+            if start < stop:
+                first = max(0, start - self.counts.order + 1)
+                remembered = self.counts.distributions(symbols[first:stop])[start - first :]
+                cached = recents(symbols[begin:], start - begin, stop - begin, self.size)
+                parts = self.joined(
+                    torch.from_numpy(remembered), logits[start - done :].cpu(), torch.from_numpy(cached)
+                )
+                yield parts, symbols[start:stop].astype(np.int64)
+            done = stop
+
+    @torch.inference_mode()
+    def score(self, split: Texts) -> dict[str, float]:
+        """`nats_per_char` over the whole split, exact, and `n`, the characters scored.
+
+        Every character is predicted from those before it: by the n-grams from their order's, by the network from at
+        least half of what it sees (those of the first half window from fewer), by the cache from the last `WINDOW`.
+        """
+        if not split.characters:
+            raise DataError("There is no text to score; give a file with some.")
+        encoded = self.vocabulary.encode_all(split.pieces())
+        symbols, _ = stored(chain([np.asarray([UNKNOWN])], encoded), self.size)
+        total, unknown = 0.0, self.network.unknown
+        for parts, said in self._expected(symbols):
+            p = self.gate(parts).double().gather(1, torch.from_numpy(said - 1).clamp_min(0)[:, None])[:, 0].numpy()
+            total -= float(np.where(said == UNKNOWN, np.log(unknown), p + np.log1p(-unknown)).sum())
+        n = split.characters
+        return {"nats_per_char": total / n, "n": float(n)}
 
     @torch.inference_mode()
     def inner(self, symbols: Ints, start: int | None) -> dict[str, Any]:
         """The experts' weights at each symbol."""
-        read = torch.tensor([[UNKNOWN if start is None else start, *symbols[:-1].tolist()]])
-        _, weights = self.net.gate(*self.net.parts(read)[0])
-        return {"weights": weights[0, :, 0].exp().numpy(), "experts": EXPERTS}
+        parts = torch.cat([some for some, _ in self._expected(np.append(UNKNOWN, symbols))])
+        _, weights = self.gate.weighed(parts)
+        return {"weights": weights[:, 0].exp().numpy(), "experts": EXPERTS}
 
     def card_notes(self) -> str:
-        c, counts = self.config, self.net.counts
+        """What is particular to this model."""
+        c, counts = self.config, self.counts
         return (
             f"A mixture, by weights that depend on the context, of interpolated modified Kneser-Ney counts (order "
             f"{counts.order}, {counts.nodes:,} of them), a transformer of characters ({c.layers} blocks, {c.width} "
-            f"wide, {c.heads} heads, which sees {c.context} characters) and the product of both. `nats_per_char` is "
-            f"exact over the whole text, every character (after the first half window) predicted from at least "
-            f"{c.context // 2} before it."
+            f"wide, {c.heads} heads, which sees {c.context} characters), a cache of the last {WINDOW:,} characters and "
+            f"the product of all. `nats_per_char` is exact over the whole text, every character predicted from those "
+            f"before it, what was scored before included: that is what the cache reads."
         )
 
+    @property
+    def config(self) -> Config:
+        """The options it was made with."""
+        return Config(**self.info.config)
+
     def state(self) -> dict[str, NDArray[Any]]:
-        """Those of a `LanguageModel`, and the counts."""
-        return {**super().state(), **{f"counts.{name}": array for name, array in self.net.counts.state().items()}}
+        """The network's arrays, the counts and the gate."""
+        parts = {"network": self.network.state(), "counts": self.counts.state(), "gate": net_arrays(self.gate)}
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:
         """The model back. Raises `CheckpointError` where the arrays do not fit."""
-        model = super().from_state(info, state)
+        try:
+            gate = Gate()
+            restore_net(gate, under("gate.", state))
+            config = Config(**info.config).of_network()
+            network = GPT.from_state(replace(info, family="gpt", config=asdict(config)), under("network.", state))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"The weights of {info.name} do not fit its config.json; train it again.") from error
         counts = KneserNey.from_state(under("counts.", state))
-        if (counts.size, counts.starts) != (model.net.counts.size, model.net.counts.starts):
+        if counts.size != len(network.vocabulary):
             raise CheckpointError(f"The counts of {info.name} do not fit its vocabulary; train it again.")
-        model.net.counts = counts
-        return model
+        return cls(info, network, counts, gate)
 
 
-class Stepper(LanguageStepper):
-    """A step of the network alone. It is validated on what is held back for the gate, half and half with the n-grams,
-    since a network that has learnt its text by heart is of less use beside them than alone.
+class MixturePredictor(NetPredictor):
+    """A mixture as a `generators.core.writing.Predictor`."""
+
+    def __init__(self, model: Mixture) -> None:
+        super().__init__(model.network.net, model.size, model.reach, model.network.unknown)
+        self.model, self.network = model, model.network.predictor
+
+    def context(self, symbols: list[int]) -> Any:
+        """All of the symbols, read at once."""
+        history = np.asarray(symbols, np.uint32)
+        return Reading(self.network.context(symbols), self.model.counts.context(symbols), history)
+
+    def extend(self, context: Any, symbol: int) -> Any:
+        """One symbol more."""
+        return Reading(
+            self.network.extend(context.state, symbol),
+            self.model.counts.extend(context.nodes, symbol),
+            np.append(context.history[-WINDOW:], np.uint32(symbol)),
+        )
+
+    @torch.inference_mode()
+    def distribution(self, context: Any, longest: int | None = None) -> Floats:
+        """(size,) the next symbol's probabilities."""
+        remembered = torch.from_numpy(self.model.counts.distribution(context.nodes))
+        cached = torch.from_numpy(recent(context.history, self.size))
+        log_p = self.model.gate(self.model.joined(remembered, context.state.logits, cached))
+        return probabilities(torch.cat([log_p.new_zeros(1), log_p]), self.unknown).numpy()
+
+
+def held_stretches(total: int) -> list[tuple[int, int]]:
+    """Begin and end of the stretches of a text of `total` characters that the gate learns from: 3 % of it at most,
+    evenly spread, so that all parts of the text are learnt by the others too.
     """
-
-    model: Mixture
-
-    def validate(self) -> dict[str, float]:
-        net = self.model.net
-        net.eval()
-        with _counting(net, self.model._fewer):
-            (remembered, guessed), said = self.model._parts_held()
-        net.train()
-        mixed = torch.logaddexp(remembered, guessed).gather(1, said[:, None]) - np.log(2)
-        return {"nats_per_char": -float(mixed.mean())}
-
-    def read(self, symbols: Tensor, accelerator: Accelerator) -> Tensor:
-        logits: Tensor = self.modules["net"](symbols, alone=True)[0]
-        return logits
+    count = min(max(round(total / EVERY), 1), STRETCHES)
+    length = max(min(STRETCH, total * STRETCH // (EVERY * count)), 1)
+    middles = (np.arange(count) * 2 + 1) * total // (2 * count)
+    return [(int(middle) - length // 2, int(middle) - length // 2 + length) for middle in middles]
 
 
-@contextmanager
-def _counting(net: Net, counts: KneserNey) -> Iterator[None]:
-    """With other counts for a while."""
-    before, net.counts = net.counts, counts
-    try:
-        yield
-    finally:
-        net.counts = before
+def _without(text: str, stretches: list[tuple[int, int]]) -> str:
+    """What is left of a text, and at its end the characters that are in the stretches only."""
+    ends = [0, *(stop for _, stop in stretches)]
+    starts = [*(start for start, _ in stretches), len(text)]
+    kept = "".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+    return kept + "".join(sorted(set(text) - set(kept)))
 
 
-Held = tuple[Tensor, Tensor]  # windows (K, T + 1) of symbols, and which of their last T the gate learns from, (K, T)
-
-
-def held_pieces(total: int) -> list[tuple[int, int]]:
-    """The begin and the end of the pieces of a text of `total` characters that the gate learns from: evenly spread, so
-    that all parts of the text are learnt by the others too.
-    """
-    count = min(max(round(total / EVERY), 1), PIECES)
-    length, middles = min(HELD, total // (20 * count)), (np.arange(count) * 2 + 1) * total // (2 * count)
-    return [(int(middle) - length // 2, int(middle) - length // 2 + max(length, 1)) for middle in middles]
-
-
-def _of_pieces(symbols: NDArray[Any], pieces: list[tuple[int, int]], reach: int) -> Held:
-    """Windows in which every symbol of the pieces has at least half a window before it, if the text has."""
-    half = max(reach // 2, 1)
-    spans = [(at, min(at + half, stop)) for start, stop in pieces for at in range(start, stop, half)]
-    first, last = np.asarray(spans).T
-    windows = np.maximum(first - 1 - (reach - half), 0)[:, None] + np.arange(reach + 1)
-    said = windows[:, 1:]
-    wanted = (said >= first[:, None]) & (said < last[:, None]) & (said < len(symbols))
-    tokens = symbols[np.minimum(windows, len(symbols) - 1)].astype(np.int64)
-    return torch.from_numpy(tokens), torch.from_numpy(wanted & (tokens[:, 1:] != UNKNOWN))
-
-
-def _of_rows(rows: list[Ints]) -> Held:
-    """A list's items, to their ends."""
-    lengths = torch.tensor([len(row) for row in rows])
-    tokens = padded(rows)
-    return tokens, torch.arange(1, tokens.size(1)) < lengths[:, None]
+def _checked(splits: Splits[Texts]) -> str:
+    """The text to train on. Raises `DataError` for one that a mixture cannot learn."""
+    name, train = splits.source.name, splits.train
+    if not train.running:
+        raise DataError(f"{name} is a list, and a mixture learns running text; train lstm on it.")
+    if train.blank:
+        raise DataError(f"{name} holds no text to learn from; give a file with some.")
+    if train.characters > MOST:
+        raise DataError(
+            f"{name} has {train.characters:,} characters, and n-grams of at most {MOST:,} are counted; train gpt on it."
+        )
+    return train.text

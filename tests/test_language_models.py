@@ -25,7 +25,6 @@ from generators.rnn import CELLS, step
 
 FAMILIES = {
     "gpt": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8},
-    "mixture": {"layers": 2, "width": 16, "heads": 2, "context": 16, "batch": 8, "order": 4},
     "rnn": {"layers": 2, "width": 16, "context": 16, "batch": 8},
     "gru": {"layers": 2, "width": 16, "context": 16, "batch": 8},
     "lstm": {"layers": 2, "width": 16, "context": 16, "batch": 8},

@@ -1,27 +1,31 @@
-"""The mixture of n-grams and a network: weights, what its gate learns from, and that it beats its parts."""
+"""The mixture: its probabilities, what its gate learns from, that it beats its parts, and the cache of the text so far."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from generators.core.kneser_ney import KneserNey
+from generators.core.errors import CheckpointError, DataError
+from generators.core.generator import Cancel, Request
+from generators.core.kneser_ney import UNKNOWN
+from generators.core.recency import WINDOW, recent, recents
 from generators.core.training import Run
 from generators.data.splits import Splits, Texts
 from generators.gpt import GPT
 from generators.markov import Config as MarkovConfig
 from generators.markov import Markov
-from generators.mixture import Config, Gate, Mixture, Net, held_pieces
+from generators.mixture import EXPERTS, PARTS, Config, Gate, Mixture, _without, held_stretches
 
 SMALL = Config(layers=2, width=16, heads=2, context=16, batch=8, order=3)
-WORDS = "time year people way day man thing woman life child world school state family student".split()  # noqa: SIM905
+WORDS = ("time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state")
 
 
 def tale(seed: int, words: int = 6000) -> Texts:
-    """Words of which each makes two others likely, so that there is something to learn and no end to what is new."""
+    """Words of which each makes others likely, so that there is something to learn and no end to what is new."""
     random, at, said = np.random.default_rng(seed), 0, []
     for _ in range(words):
         said.append(WORDS[at])
@@ -44,74 +48,99 @@ def test_it_is_better_than_its_parts(model):
     assert model.score(fresh)["nats_per_char"] < alone
 
 
-def test_probabilities_and_weights_sum_to_one(model):
-    read = torch.from_numpy(model.vocabulary.encode(tale(3, 50).text))[None, :16]
-    with torch.inference_mode():
-        logits, _ = model.net(read)
-        experts, weights = model.net.gate(*model.net.parts(read)[0])
-    assert torch.allclose(logits.exp().sum(-1), torch.ones(1, 16), atol=1e-5)
-    assert logits[..., 0].isneginf().all() and logits[..., len(model.vocabulary) :].isneginf().all()
-    assert torch.allclose(experts.exp().sum(-2), torch.ones(1, 16, 3), atol=1e-4)
-    assert torch.allclose(weights.exp().sum(-1), torch.ones(1, 16, 1), atol=1e-5)
+def test_what_it_predicts_sums_to_one_and_is_what_it_scores(model):
+    text = tale(3, 30).text[: SMALL.context]
+    predictor, nats = model.predictor, []
+    context = predictor.context([])
+    for symbol in model.vocabulary.encode(text).tolist():
+        p = predictor.distribution(context)
+        assert p.sum() == pytest.approx(1, abs=1e-6) and p[UNKNOWN] == pytest.approx(model.network.unknown)
+        nats.append(-np.log(p[symbol]))
+        context = predictor.extend(context, symbol)
+    rest = model.score(Texts((text,), True))["nats_per_char"] * len(text) - sum(nats)
+    assert abs(rest) < 0.05 * sum(nats)  # at the very beginning the n-grams see no text before, or an unknown symbol
 
 
-def test_the_network_reads_the_n_grams_past_a_window_and_from_row_to_row(model):
-    read = torch.from_numpy(model.vocabulary.encode(tale(3, 50).text))[:20]
-    whole = model.net.expected(read[None], 20)[0]
-    assert torch.allclose(model.net.expected(read[None], 5)[0], whole[-5:])
-    two = model.net.expected(torch.stack([read[:10], read[10:]]), 10)
-    assert torch.allclose(two[0], whole[:10])
-    assert torch.allclose(two[1], model.net.expected(read[None, 10:], 10)[0])
-    for at in (3, 9):  # a position on its own takes the other way
-        assert torch.allclose(model.net.expected(read[None, : at + 1], 1)[0, 0], whole[at], atol=1e-6)
+def test_a_context_stays_as_it_is_when_it_is_extended(model):
+    predictor = model.predictor
+    context = predictor.context(model.vocabulary.encode("time of a wo").tolist())
+    before = predictor.distribution(context)
+    ends = [predictor.distribution(predictor.extend(context, symbol)) for symbol in (3, 4, 3)]
+    assert np.array_equal(before, predictor.distribution(context)) and np.array_equal(ends[0], ends[2])
+
+
+def test_saved_and_loaded_it_is_the_same(model, tmp_path: Path):
+    again = Mixture.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    fresh = tale(4, 100)
+    assert again.score(fresh) == model.score(fresh)
+    request = Request("write_text", {"words": 9})
+    said = [list(made.draw(request, seed=1, cancel=Cancel()))[-1] for made in (model, again)]
+    assert said[0] == said[1]
+    state = model.state()
+    state["gate.net.outer.weight"] = state["gate.net.outer.weight"][:2]
+    with pytest.raises(CheckpointError, match="do not fit its config"):
+        Mixture.from_state(model.info, state)
+
+
+def test_looking_inside_tells_the_weights(model):
+    inside = model.look_inside("time people way")
+    assert inside.experts == EXPERTS and inside.weights.shape == (15, len(EXPERTS))
+    assert np.allclose(inside.weights.sum(1), 1, atol=1e-5)
 
 
 def test_a_gate_that_has_not_learnt_weighs_all_alike():
-    counts = KneserNey.fit(np.asarray([5, 1, 2, 3, 1, 2, 4]), size=5, starts=1, order=3)
-    net = Net(Config(layers=1, width=8, heads=1, context=8, order=3), counts)
-    _, weights = net.gate(*net.parts(torch.tensor([[1, 2, 3]]))[0])
-    assert torch.allclose(weights.exp(), torch.full((1, 3, 1, 3), 1 / 3))
+    parts = torch.randn(5, 7, PARTS).log_softmax(-2)
+    experts, weights = Gate().weighed(parts)
+    assert torch.allclose(weights.exp(), torch.full((5, 1, len(EXPERTS)), 1 / len(EXPERTS)))
+    assert torch.allclose(experts.exp().sum(-2), torch.ones(5, len(EXPERTS)), atol=1e-5)
+    assert torch.allclose(Gate()(parts).exp().sum(-1), torch.ones(5), atol=1e-5)
 
 
 def test_the_gate_learns_whom_to_trust():
     random = np.random.default_rng(0)
     said = torch.from_numpy(random.integers(0, 4, 4000))
-    knows = torch.from_numpy(random.random(4000) < 0.5)  # as sure as can be, and right; else as unsure as can be
+    knows = torch.from_numpy(random.integers(0, PARTS, 4000))  # which part is sure, and right; the others are not sure
     right = torch.full((4000, 4), 1e-3).scatter(1, said[:, None], 1 - 3e-3)
-    first = torch.where(knows[:, None], right, 0.25).log()
-    second = torch.where(knows[:, None], 0.25, right).log()
+    parts = torch.stack([torch.where((knows == k)[:, None], right, 0.25).log() for k in range(PARTS)], -1)
     gate = Gate()
-    gate.fit((first, second), said, seed=0, check=lambda: None)
-    with torch.inference_mode():
-        experts, weights = gate(first, second)
-    mixture = -torch.logsumexp(experts + weights, -1).gather(1, said[:, None]).mean()
-    assert mixture < 0.1  # a fixed half and half: 0.24 + 0.24
+    before = -gate(parts).gather(1, said[:, None]).mean()
+    gate.fit(parts, said, seed=0, check=lambda: None)
+    assert -gate(parts).gather(1, said[:, None]).mean() < 0.1 < before
 
 
-@pytest.mark.parametrize("total", [100, 2000, 70_000, 5_000_000])
+@pytest.mark.parametrize("total", [2, 100, 2000, 700_000, 50_000_000])
 def test_what_is_held_back_is_little_and_evenly_spread(total):
-    pieces = held_pieces(total)
-    assert 1 <= sum(stop - start for start, stop in pieces) <= max(0.055 * total, 1)
-    assert all(0 <= start < stop <= total for start, stop in pieces)
-    assert all(stop <= start for (_, stop), (start, _) in pairwise(pieces))
+    stretches = held_stretches(total)
+    assert 1 <= sum(stop - start for start, stop in stretches) <= max(0.035 * total, 1)
+    assert all(0 <= start < stop <= total for start, stop in stretches)
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(stretches))
 
 
-def test_neither_the_network_nor_the_fewer_n_grams_learn_what_is_held_back():
-    text = "".join(chr(0x4E00 + i) for i in range(300))  # no character twice
-    splits = Splits(Texts((text,), True), Texts((text[:50],), True))
-    made = Mixture.fit(splits, Config(layers=1, width=8, heads=1, context=8, batch=2, order=2), Run(steps=1))
-    assert made.net.counts.nodes > 300
-    fresh = Mixture(made.info, made.vocabulary, made.unknown, made.known, made.lengths)
-    symbols = made.vocabulary.encode(text)
-    _, kept, _ = fresh.prepare(splits.train, symbols, Run(steps=1))
-    ((start, stop),) = held_pieces(len(text))
-    assert set(symbols) - set(kept) == set(symbols[start:stop])
-    windows, wanted = fresh._held
-    assert set(windows[:, 1:][wanted].tolist()) == set(symbols[start:stop].tolist())
-    unseen = fresh._fewer.distributions(symbols)[start:stop][np.arange(stop - start), symbols[start:stop]]
-    assert (unseen < fresh.net.counts.distributions(symbols)[start + 1, symbols[start + 1]]).all()
+def test_what_is_held_back_is_learnt_from_no_more_but_its_characters_are_known():
+    text = "abcdefghij" * 20
+    ((start, stop),) = held_stretches(len(text))
+    odd = text[:start] + "\u00e6" * (stop - start) + text[stop:]
+    assert _without(odd, [(start, stop)]) == text[:start] + text[stop:] + "\u00e6"
 
 
-def test_tokens_are_refused():
+def test_a_list_and_tokens_are_refused():
+    with pytest.raises(DataError, match="train lstm on it"):
+        Mixture.fit(Splits(Texts(("Anna", "Lena")), Texts(("Nora",))), SMALL, Run(steps=1))
     with pytest.raises(ValueError, match="learns characters"):
         Config(tokens=300)
+    with pytest.raises(ValueError, match="order is 1"):
+        Config(order=1)
+
+
+def test_the_cache_by_hand():
+    history = np.asarray([1, 2, 1, 3, 1], np.uint8)
+    even = (np.asarray([0, 3, 1, 1]) + 3 / 4) / 8  # from uniform: five symbols, of three kinds
+    after = (np.asarray([0, 0, 1, 1]) + 2 * even) / 4  # after 1 came 2 and 3; after 3 1 nothing
+    assert np.allclose(recent(history, 4), after) and after.sum() == pytest.approx(1)
+    assert np.allclose(recent(history[:0], 4), 0.25)
+    assert np.allclose(recents(history, 3, 5, 4), [recent(history[:3], 4), recent(history[:4], 4)])
+
+
+def test_the_cache_forgets_what_is_too_far_back():
+    history = np.concatenate([[3], np.ones(WINDOW, np.int64)]).astype(np.uint8)
+    assert np.array_equal(recent(history, 4), recent(history[1:], 4))

@@ -245,23 +245,14 @@ class LanguageModel(TextModel):
         if base is not None:
             start_from(base, model, run.seed)
             identity["base_sha256"] = base.weights_sha256
-        texts, symbols, run = model.prepare(splits.train, symbols, run)
-        stepper, batches = model.stepper(splits.val), model.batches(texts, symbols, run.seed)
+        stepper, batches = model.stepper(splits.val), model.batches(splits.train, symbols, run.seed)
         model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
         if isinstance(model.net, LowRank):
             model.net = model.net.merged()
-        model.conclude(run)
         model.net.eval().requires_grad_(False)
         for tensor in model.net.parameters():
             tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
         return model
-
-    def prepare(self, texts: Texts, symbols: NDArray[Any], run: Run) -> tuple[Texts, NDArray[Any], Run]:
-        """What comes before training by gradients: what to train on, and the run with what is left of its budget."""
-        return texts, symbols, run
-
-    def conclude(self, run: Run) -> None:
-        """What comes after the training by gradients."""
 
     @classmethod
     def pieces(cls, texts: Texts) -> Iterator[str]:
@@ -279,7 +270,7 @@ class LanguageModel(TextModel):
         if self.items:
             rows = self._rows(texts)
             order = shuffled(len(rows), self.config.batch, seed)
-            return lambda step: padded([rows[i] for i in order(step)[mine]])
+            return lambda step: _padded([rows[i] for i in order(step)[mine]])
         if len(symbols) < 2:
             raise DataError("One character is too little to learn from; give a longer text.")
         places = self.places(len(symbols), min(self.config.context, len(symbols) - 1), seed)
@@ -307,9 +298,18 @@ class LanguageModel(TextModel):
             for item, y in zip(texts.items, kinds, strict=True)
         ]
 
-    @torch.inference_mode()
     def nats(self, symbols: NDArray[Any]) -> Iterator[Floats]:
-        """The nats of every symbol of a sequence (N,) but the first, from those before it: in order, some at a time.
+        """The nats of every symbol of a sequence (N,) but the first, from those before it: in order, some at a time."""
+        done = 1
+        for logits in self.foresee(symbols):
+            said = torch.from_numpy(symbols[done : done + len(logits)].astype(np.int64)).to(logits.device)
+            yield self._losses(logits, said).cpu().numpy()
+            done += len(logits)
+
+    @torch.inference_mode()
+    def foresee(self, symbols: NDArray[Any]) -> Iterator[Tensor]:
+        """The logits (M, V) of every symbol of a sequence (N,) but the first, by those before it: in order, some at a
+        time.
 
         Of a network with bounded reach in windows that overlap by half, so each symbol but the first half window's is
         predicted from at least half a window.
@@ -318,34 +318,30 @@ class LanguageModel(TextModel):
         device = next(self.net.parameters()).device
 
         def tokens(start: int, stop: int) -> Tensor:
-            return torch.from_numpy(symbols[start : stop + 1].astype(np.int64)).to(device)
+            return torch.from_numpy(symbols[start:stop].astype(np.int64)).to(device)
 
         if not reach:
             carried = None
             for start in range(0, n, CHUNK):
-                part = tokens(start, start + CHUNK)
-                logits, carried = self.net(part[None, :-1], carried)
-                yield self._losses(logits, part[None, 1:])[0].cpu().numpy()
+                logits, carried = self.net(tokens(start, min(start + CHUNK, n))[None], carried)
+                yield logits[0]
             return
         half, done = reach // 2, 0
         for start in range(0, n - reach + 1, WINDOWS * half):
-            part = tokens(start, min(start + (WINDOWS - 1) * half + reach, n))
-            windows, targets = part[:-1].unfold(0, reach, half), part[1:].unfold(0, reach, half)  # (K, reach)
-            losses = self._losses(self.net(windows)[0], targets).cpu().numpy()
-            found = losses[:, reach - half :].flatten()
-            found = found if start else np.concatenate([losses[0, : reach - half], found])
+            windows = tokens(start, min(start + (WINDOWS - 1) * half + reach, n)).unfold(0, reach, half)  # (K, reach)
+            logits = self.net(windows)[0]
+            found = logits[:, reach - half :].flatten(0, 1)
+            found = found if start else torch.cat([logits[0, : reach - half], found])
             done += len(found)
             yield found
         if done < n:
-            part = tokens(max(n - reach, 0), n)
-            yield self._losses(self.net(part[None, :-1])[0], part[None, 1:])[0, done - n :].cpu().numpy()
+            yield self.net(tokens(max(n - reach, 0), n)[None])[0][0, done - n :]
 
     def _losses(self, logits: Tensor, said: Tensor) -> Tensor:
-        """Nats (B, T) in double precision of symbols (B, T) under logits (B, T, V)."""
-        losses = functional.cross_entropy(
-            logits.float()[..., 1 : len(self.vocabulary)].transpose(1, 2), (said - 1).clamp_min(0), reduction="none"
-        ).double()
-        known = losses - math.log1p(-self.unknown)
+        """Nats (...) in double precision of symbols (...) under logits (..., V)."""
+        flat = logits.float()[..., 1 : len(self.vocabulary)].flatten(0, -2)
+        losses = functional.cross_entropy(flat, (said - 1).clamp_min(0).flatten(), reduction="none").double()
+        known = losses.view_as(said) - math.log1p(-self.unknown)
         return torch.where(said == UNKNOWN, -math.log(self.unknown), known)
 
     def _item_nats(self, texts: Texts, kind: int | None = None) -> Floats:
@@ -360,7 +356,7 @@ class LanguageModel(TextModel):
                     found[i] = _total(self.nats(rows[i]))
                 continue
             with torch.inference_mode():
-                batch = padded([rows[i] for i in places]).to(next(self.net.parameters()).device)
+                batch = _padded([rows[i] for i in places]).to(next(self.net.parameters()).device)
                 said = batch[:, 1:]
                 losses = self._losses(self.net(batch[:, :-1])[0], said.clamp_max(len(self.vocabulary) - 1))
                 found[places] = (losses * (said < len(self.vocabulary))).sum(1).cpu().numpy()
@@ -459,7 +455,7 @@ def _total(parts: Iterator[Floats]) -> float:
     return sum(float(np.concatenate(some).sum()) for some in iter(lambda: list(islice(parts, 1000)), []))
 
 
-def padded(rows: list[Ints]) -> Tensor:
+def _padded(rows: list[Ints]) -> Tensor:
     """Rows of symbols, each filled up with its own start symbol: (B, T) int64."""
     longest = max(len(row) for row in rows)
     filled = np.stack([np.concatenate([row, np.full(longest - len(row), row[0])]) for row in rows])
