@@ -137,9 +137,9 @@ class BERT(Generator):
         stepper = _Stepper(model, held_out[:VALIDATION], run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
         model.trained = train(stepper, pieces, run, identity=identity)
-        model.net.eval().requires_grad_(False)
-        for tensor in model.net.parameters():
-            tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
+        restore_net(
+            model.net, net_arrays(model.net, small=True)
+        )  # as stored, so that it scores the same before and after
         return model
 
     def score(self, split: Texts) -> dict[str, float]:
@@ -326,7 +326,7 @@ class BERT(Generator):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights and the words."""
-        return {**self.vocabulary.state(), **net_arrays(self.net)}
+        return {**self.vocabulary.state(), **net_arrays(self.net, small=True)}
 
     @classmethod
     def from_state(cls, info: ModelInfo, state: dict[str, NDArray[Any]]) -> Self:

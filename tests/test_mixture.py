@@ -1,4 +1,4 @@
-"""The mixture: its probabilities, what its gate learns from, that it beats its parts, and the cache of the text so far."""
+"""The mixture: its probabilities, what its gate learns from, that it beats its parts, and the text's own cache."""
 
 from __future__ import annotations
 

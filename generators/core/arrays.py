@@ -28,9 +28,21 @@ def unpacked(array: NDArray[Any]) -> list[str]:
     return [str(text) for text in json.loads(array.tobytes().decode("utf-8", "surrogatepass"))]
 
 
-def net_arrays(net: nn.Module) -> dict[str, NDArray[Any]]:
-    """A network's tensors under `net.`, in half precision."""
-    return {f"net.{name}": tensor.half().cpu().numpy() for name, tensor in net.state_dict().items()}
+def net_arrays(net: nn.Module, small: bool = False) -> dict[str, NDArray[Any]]:
+    """A network's tensors under `net.`, in half precision.
+
+    small: its matrices one byte a number, times a scale a row (under `scale.`): half the size again.
+    """
+    found = {}
+    for name, tensor in net.state_dict().items():
+        if small and tensor.ndim == 2:
+            scale = (tensor.abs().amax(1) / 127).clamp_min(1e-6).half()
+            found[f"scale.{name}"] = scale.cpu().numpy()
+            rounded = (tensor / scale.float()[:, None]).round().clamp(-127, 127)
+            found[f"net.{name}"] = rounded.to("cpu").char().numpy()
+        else:
+            found[f"net.{name}"] = tensor.half().cpu().numpy()
+    return found
 
 
 def restore_net(net: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
@@ -38,5 +50,7 @@ def restore_net(net: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
     import torch
 
     tensors = {name: torch.from_numpy(array).float() for name, array in under("net.", state).items()}
+    for name, scale in under("scale.", state).items():
+        tensors[name] *= torch.from_numpy(scale).float()[:, None]
     net.load_state_dict(tensors, assign=True)
     net.eval().requires_grad_(False)

@@ -249,9 +249,9 @@ class LanguageModel(TextModel):
         model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
         if isinstance(model.net, LowRank):
             model.net = model.net.merged()
-        model.net.eval().requires_grad_(False)
-        for tensor in model.net.parameters():
-            tensor.copy_(tensor.half())  # as it will be stored, so that it scores the same before and after
+        restore_net(
+            model.net, net_arrays(model.net, small=True)
+        )  # as stored, so that it scores the same before and after
         return model
 
     @classmethod
@@ -396,7 +396,7 @@ class LanguageModel(TextModel):
             "unknown": np.asarray([self.unknown]),
             "seen": self.known.astype(np.uint32),
             "lengths": self.lengths,
-            **net_arrays(self.net),
+            **net_arrays(self.net, small=True),
         }
 
     @classmethod
