@@ -104,7 +104,7 @@ def test_doctor_says_what_is_there(artwright):
     for word in ("torch", "device", "LLM", "families", "markov"):
         assert word in done.stdout
     data = [line for line in done.stdout.splitlines() if "data source" in line]
-    assert len(data) == 4
+    assert len(data) == 6
     for line in data:  # what is there, or the command that brings it
         assert line.startswith("ok ") or "install" in line
 

@@ -65,9 +65,9 @@ def test_it_learns_and_its_score_is_the_sum_over_every_character(model):
 
 def test_pieces_begin_where_functions_do_or_anywhere(model):
     texts = Texts(tuple(f"{text}  # {'long ' * (i % 30)}" for i, text in enumerate(FUNCTIONS)))
-    pieces, start = model.batches(texts, 0)(3), len(model.vocabulary)
+    pieces, start = model.batches(texts, np.zeros(0), 0)(3), len(model.vocabulary)
     assert pieces.shape == (16, 49) and (pieces[::2, 0] == start).all() and not (pieces[1::2, 0] == start).all()
-    assert torch.equal(pieces, model.batches(texts, 0)(3))
+    assert torch.equal(pieces, model.batches(texts, np.zeros(0), 0)(3))
 
 
 def test_the_prompt_stays_and_what_is_written_parses(model):
