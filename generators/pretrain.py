@@ -65,7 +65,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "gpt-austen": Recipe("gpt", "austen", 6.0, "austen:val", base="gpt-scripture"),
     "bert-scripture": Recipe("bert", "kjv", 15.0, "kjv:val"),
-    "lstm-names": Recipe("lstm", "names", 8.0, "names:test"),
+    "lstm-names": Recipe(
+        "lstm", "names", 8.0, "names:test", {"layers": 1, "width": 256, "context": 32, "batch": 256, "dropout": 0.2}
+    ),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }
