@@ -57,11 +57,14 @@ class Config(gpt.Config):
     """Options of a mixture: those of its GPT, and the n-grams' length."""
 
     order: int = 7  # length of the n-grams, 2 to 10
+    max_counts: int = 0  # n-grams that are kept, those that tell most, 1000 to 1000000000; 0: all
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 2 <= self.order <= 10:
             raise ValueError(f"order is {self.order}; it must be from 2 to 10.")
+        if self.max_counts and not 1000 <= self.max_counts <= 10**9:
+            raise ValueError(f"max_counts is {self.max_counts}; it must be from 1000 to 1000000000, or 0 for all.")
         if self.tokens:
             raise ValueError(f"tokens is {self.tokens}, but a mixture learns characters; leave tokens at 0.")
 
@@ -174,7 +177,7 @@ class Mixture(TextModel):
         options: dict[str, Any] = {"size": len(vocabulary), "starts": 1, "order": config.order}
         options["check"] = run.cancel.check
         options["discounts"] = tuned_discounts(sequences[0], False, options)
-        counts, fewer = (KneserNey.fit(sequence, **options) for sequence in sequences)
+        counts, fewer = (KneserNey.fit(sequence, max_nodes=config.max_counts, **options) for sequence in sequences)
         if run.steps is None:
             minutes = run.minutes or DEFAULT_MINUTES
             left = minutes * (1 - GATE_MINUTES) - (time.monotonic() - began) / 60
