@@ -30,12 +30,13 @@ class Ticker:
         if not sys.stderr.isatty():
             return
         if not sign.text:
+            self.close()
             end = "\n" if sign.done == sign.total else ""
             print(f"\r{sign.message} {sign.done}/{sign.total}", end=end, file=sys.stderr)
             return
         if not sign.text.startswith(self._written):
             self.close()
-        print(sign.text[len(self._written) :], end="", flush=True, file=sys.stderr)
+        print(_harmless(sign.text[len(self._written) :]), end="", flush=True, file=sys.stderr)
         self._written = sign.text
 
     def close(self) -> None:
@@ -43,3 +44,10 @@ class Ticker:
         if self._written:
             print(file=sys.stderr)
         self._written = ""
+
+
+def _harmless(text: str) -> str:
+    """A text without the control characters by which it could do more to a terminal than be read."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )

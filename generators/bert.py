@@ -382,4 +382,7 @@ class _Stepper:
         return {"masked_nats_per_word": loss.item(), "gradient_norm": float(norm_ or 0)}
 
     def validate(self) -> dict[str, float]:
-        return {"masked_nats_per_word": self.model.masked(self.val)["masked_nats_per_word"]}
+        self.model.net.eval()  # no dropout
+        figures = {"masked_nats_per_word": self.model.masked(self.val)["masked_nats_per_word"]}
+        self.model.net.train()
+        return figures

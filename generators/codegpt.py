@@ -19,7 +19,8 @@ from torch import Tensor
 
 from generators.core.bounds import within
 from generators.core.coding import Draft, beginning, draft, parsing_lines
-from generators.core.generator import Cancel, Partial, Request, Texts, rng
+from generators.core.generator import Cancel, Generator, Partial, Request, Texts, rng
+from generators.core.inside import Inside
 from generators.core.training import share
 from generators.gpt import GPT
 from generators.gpt import Config as GPTConfig
@@ -107,6 +108,10 @@ class CodeGPT(GPT):
         if self._inventor().is_known(chosen.text):
             yield Partial(f"It stands in {self.info.data}, word for word.")
         yield textwrap.indent(chosen.text, begun.indent)
+
+    def look_inside(self, text: str) -> Inside:
+        """Functions have several lines, so it cannot be looked into."""
+        return Generator.look_inside(self, text)
 
     def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
         """`texts` (N,) str: functions drawn at temperature 1, whether they parse or not, cut at SAMPLE_LINES."""

@@ -47,7 +47,7 @@ def beginning(prompt: str) -> Beginning:
 
     `reverse a string` becomes `def reverse_a_string(`, and what has no words `def `.
     """
-    prompt = prompt.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+    prompt = re.sub(r"\A(?:[^\S\n]*\n)+", "", prompt.replace("\r\n", "\n").replace("\r", "\n")).rstrip()
     text = textwrap.dedent(prompt)
     if is_code(text):
         return Beginning(text, prompt[: prompt.index(text[0])])

@@ -30,7 +30,7 @@ class Inside:
 
     model: str
     family: str
-    unit: str  # what a token is: character or word
+    unit: str  # what a token is: character, token (of byte-pair encoding) or word
     tokens: list[str]  # (T,) what is predicted; of a list's item with the line's end
     read: list[str]  # (T,) what is read last before that, "" for what stands before a text; BERT reads `tokens`
     nats: NDArray[np.float64]  # (T,) -ln p of each token, as `score` counts it

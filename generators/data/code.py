@@ -135,7 +135,7 @@ def _read(source: str | Path) -> tuple[_Functions, Source]:
             text = decode_source(path.read_bytes())
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-        except (SyntaxError, UnicodeDecodeError):
+        except (SyntaxError, LookupError, UnicodeError):
             text = "\0"
         tree = parsed(text)
         if tree is None:

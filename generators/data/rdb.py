@@ -16,6 +16,7 @@ from generators.data.splits import DataError
 SYMBOL, PAIRS, CHARACTERS, LOGICAL, INTEGER, STRINGS, LIST = 1, 2, 9, 10, 13, 16, 19  # kinds of objects
 NULL, REFERENCE = 254, 255
 HAS_ATTRIBUTES, HAS_TAG, LATIN_1 = 1 << 9, 1 << 10, 1 << 14  # flags beside the kind
+MOST = 64_000_000  # bytes of one value
 _GZIP_OR_ZLIB = 47  # zlib's window bits
 
 
@@ -26,19 +27,26 @@ def strings(index: Path) -> dict[str, list[str]]:
     """
     values = index.with_suffix(".rdb")
     try:
-        places = _Reader(zlib.decompress(index.read_bytes(), _GZIP_OR_ZLIB)).value()["variables"]
+        places = _Reader(_unpacked(index.read_bytes(), _GZIP_OR_ZLIB)).value()["variables"]
         data = values.read_bytes()
         # A value begins with its own size, four bytes.
-        found = {
-            name: _Reader(zlib.decompress(data[at + 4 : at + size])).value() for name, (at, size) in places.items()
-        }
+        found = {name: _Reader(_unpacked(data[at + 4 : at + size])).value() for name, (at, size) in places.items()}
         for lines in found.values():
             if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
                 raise ValueError("it holds more than strings")
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}); unpack the package anew.") from error
-    except (ValueError, LookupError, TypeError, AttributeError, struct.error, zlib.error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error, zlib.error) as error:
         raise DataError(f"{values} cannot be read as R's strings ({error}); unpack the package anew.") from error
+    return found
+
+
+def _unpacked(data: bytes, form: int = zlib.MAX_WBITS) -> bytes:
+    """Raises ValueError for what would come to more than `MOST` bytes."""
+    unpacker = zlib.decompressobj(form)
+    found = unpacker.decompress(data, MOST)
+    if not unpacker.eof:
+        raise ValueError("it is cut off or too large")
     return found
 
 
@@ -94,5 +102,7 @@ class _Reader:
         return struct.unpack(f">{count}i", self._bytes(4 * count))
 
     def _bytes(self, size: int) -> bytes:
+        if size < 0 or self.at + size > len(self.data):
+            raise ValueError("it ends too early")
         self.at += size
         return self.data[self.at - size : self.at]
