@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import net_arrays, restore_net
+from generators.core.arrays import as_stored, net_arrays, restore_net
 from generators.core.bounds import check_options
 from generators.core.errors import CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Generator, ModelInfo, Partial, Request, Splits, Texts, torch_rng
@@ -137,9 +137,7 @@ class BERT(Generator):
         stepper = _Stepper(model, held_out[:VALIDATION], run.seed)
         identity = {**asdict(config), "data_sha256": splits.source.sha256, "words": len(symbols)}
         model.trained = train(stepper, pieces, run, identity=identity)
-        restore_net(
-            model.net, net_arrays(model.net, small=True)
-        )  # as stored, so that it scores the same before and after
+        as_stored(model.net, small=True)
         return model
 
     def score(self, split: Texts) -> dict[str, float]:

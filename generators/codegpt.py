@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -19,11 +19,16 @@ from torch import Tensor
 
 from generators.core.bounds import within
 from generators.core.coding import Draft, beginning, draft, parsing_lines
+from generators.core.errors import DataError
 from generators.core.generator import Cancel, Generator, Partial, Request, Texts, rng
 from generators.core.inside import Inside
 from generators.core.training import share
 from generators.gpt import GPT
 from generators.gpt import Config as GPTConfig
+
+if TYPE_CHECKING:
+    from generators.core.training import Run
+    from generators.data.splits import Splits
 
 TRIES = 8  # drafts of a function, until one parses
 SAMPLE_LINES = 40  # of a raw sample, twice those of the longest function that is learned from
@@ -45,6 +50,15 @@ class CodeGPT(GPT):
     tasks = frozenset({"write_code"})
     end = "\x03"  # end of text
     Config = Config
+
+    @classmethod
+    def fit(cls, splits: Splits[Texts], config: Any, run: Run, base: Self | None = None) -> Self:
+        """See `LanguageModel.fit`. Raises `DataError` for a running text too."""
+        if splits.train.running:
+            raise DataError(
+                f"{splits.source.name} is a running text, and {cls.family} learns functions; train gpt on it."
+            )
+        return super().fit(splits, config, run, base)
 
     @classmethod
     def taught(cls, items: bool) -> list[str]:

@@ -13,7 +13,6 @@ each (stacked generalisation: Wolpert 1992). Afterwards the n-grams are counted 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
@@ -35,20 +34,20 @@ from generators.core.recency import WINDOW, recent, recents
 from generators.core.symbols import stored
 from generators.core.text_model import TextModel
 from generators.core.training import DEFAULT_MINUTES, Run
-from generators.core.vocabulary import Characters
 from generators.gpt import GPT
 
 if TYPE_CHECKING:
     from generators.core.vocabulary import Vocabulary
 
 EXPERTS = ("n-grams", "network", "cache", "product")
-PARTS = 3  # of them, without the product
+PARTS = len(EXPERTS) - 1  # those without the product
 SIGNS = 4 * PARTS  # of what they expect, see `signs`
 HIDDEN = 32  # units of the gate
 LEAST = 1e-7  # added to counted probabilities before their logarithm is taken
 MOST = 30_000_000  # characters that n-grams are counted of
 EVERY, STRETCH, STRETCHES = 160_000, 5_000, 20  # of about every so many characters so many are held back for the gate
-GATE_MINUTES = 0.06  # share of a run's minutes that is kept for the gate
+NETWORK_SHARE = 0.88  # of a run's minutes; the rest is for counting, and for the gate
+CELLS = 10_000_000  # places times symbols, of those, that it learns from at most
 EPOCHS, STEPS, BATCH, RATE, DECAY = 8, 200, 512, 5e-3, 0.01  # of the gate's training; STEPS are the least
 
 
@@ -57,7 +56,7 @@ class Config(gpt.Config):
     """Options of a mixture: those of its GPT, and the n-grams' length."""
 
     order: int = 7  # length of the n-grams, 2 to 10
-    max_counts: int = 0  # n-grams that are kept, those that tell most, 1000 to 1000000000; 0: all
+    max_counts: int = 0  # n-grams that are kept, those that tell most (single ones all), 1000 to 1000000000; 0: all
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +64,8 @@ class Config(gpt.Config):
             raise ValueError(f"order is {self.order}; it must be from 2 to 10.")
         if self.max_counts and not 1000 <= self.max_counts <= 10**9:
             raise ValueError(f"max_counts is {self.max_counts}; it must be from 1000 to 1000000000, or 0 for all.")
+        if self.lora:
+            raise ValueError(f"lora is {self.lora}, but a mixture cannot go on from a model; leave lora at 0.")
         if self.tokens:
             raise ValueError(f"tokens is {self.tokens}, but a mixture learns characters; leave tokens at 0.")
 
@@ -163,41 +164,44 @@ class Mixture(TextModel):
 
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
-        """Count and train on `splits.train` within the run's budget; see `Generator.fit`.
+        """Train on `splits.train` and count it within the run's budget; see `Generator.fit`.
 
+        What chooses between the network's checkpoints is what is held back for the gate, not `splits.val`.
         Raises ValueError for options out of bounds, `DataError` for lists and for data without text, `Cancelled`.
         """
-        began = time.monotonic()
         text = _checked(splits)
         stretches = held_stretches(len(text))
         kept = _without(text, stretches)
-        vocabulary = Characters.of([kept])
-        run.tell(run.event("note", 0, 0.0, message=f"Counts the n-grams of {len(text):,} characters."))
-        sequences = [np.append(len(vocabulary), vocabulary.encode(some)) for some in (text, kept)]
-        options: dict[str, Any] = {"size": len(vocabulary), "starts": 1, "order": config.order}
-        options["check"] = run.cancel.check
-        options["discounts"] = tuned_discounts(sequences[0], False, options)
-        counts, fewer = (KneserNey.fit(sequence, max_nodes=config.max_counts, **options) for sequence in sequences)
-        if run.steps is None:
-            minutes = run.minutes or DEFAULT_MINUTES
-            left = minutes * (1 - GATE_MINUTES) - (time.monotonic() - began) / 60
-            run = replace(run, minutes=max(left, minutes * GATE_MINUTES))
         held = Texts(("".join(text[start:stop] for start, stop in stretches),), True)
-        network = GPT.fit(Splits(Texts((kept,), True), held, source=splits.source), config.of_network(), run)
+        alone = run
+        if run.minutes or not (run.steps or run.resume):  # else as the interrupted run was started
+            alone = replace(run, minutes=(run.minutes or DEFAULT_MINUTES) * NETWORK_SHARE)
+        network = GPT.fit(Splits(Texts((kept,), True), held, source=splits.source), config.of_network(), alone)
+        run.tell(run.event("note", 0, 0.0, message=f"Counts the n-grams of {len(text):,} characters."))
+        size = len(network.vocabulary)
+        whole, fewer = (np.append(size, network.vocabulary.encode(some)) for some in (text, kept))
+        options: dict[str, Any] = {"size": size, "starts": 1, "order": config.order, "check": run.cancel.check}
+        options["discounts"] = tuned_discounts(whole, False, options)
+        options["max_nodes"] = config.max_counts
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
-            model = cls(ModelInfo.of(cls, splits, config, seed=run.seed), network, fewer, Gate())
-        model._learn_weights(vocabulary.encode(text), stretches, run)
-        model.counts, model.trained = counts, network.trained
-        model.info.parameters = network.info.parameters + counts.nodes
+            gate = Gate()
+        info = ModelInfo.of(cls, splits, config, seed=run.seed)
+        model = cls(info, network, KneserNey.fit(fewer, **options), gate)
+        model._learn_weights(whole[1:], stretches, run)
+        model.counts, model.trained = KneserNey.fit(whole, **options), network.trained
+        info.parameters = network.info.parameters + model.counts.nodes
         return model
 
     def _learn_weights(self, symbols: Ints, stretches: list[tuple[int, int]], run: Run) -> None:
         """Train the gate on what the network and the n-grams have not seen."""
         parts, said = [], []
-        for start, stop in stretches:
+        length = max(CELLS // self.size, 2_000) // len(stretches)
+        for start, end in stretches:
+            stop = min(end, start + length)
             first = max(0, start - self.reach // 2 - 1)
             for some, came in self._expected(symbols[first:stop], start - first):
+                run.cancel.check()
                 parts.append(some[came != UNKNOWN])
                 said.append(came[came != UNKNOWN] - 1)
         if any(map(len, said)):

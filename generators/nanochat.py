@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from generators.core import checkpoint
+from generators.core.arrays import as_stored
 from generators.core.bpe import BPE, LEAST, UNKNOWN_TOKEN
 from generators.core.errors import CheckpointError
 from generators.core.generator import ModelInfo
@@ -161,7 +162,7 @@ def load_exported(folder: str | Path) -> GPT:
     lengths = np.asarray([c.max_position_embeddings, *[1] * len(starts)], np.int64)
     model = cls(info, vocabulary, UNSEEN, np.zeros(0, np.int64), lengths)
     model.net.load_state_dict(_ours(theirs.state_dict(), c.num_hidden_layers, c.num_attention_heads))
-    model.net.eval().requires_grad_(False)
+    as_stored(model.net, small=True)
     return model
 
 

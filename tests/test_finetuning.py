@@ -182,7 +182,7 @@ def test_a_list_after_a_list_only(base, tmp_path: Path):
     model = tuned(first, 1, Splits(more, more), **STILL)
     start = model.net.symbols.weight[len(model.vocabulary) :]
     before = first.net.symbols.weight[len(first.vocabulary) :]
-    assert torch.allclose(start, torch.stack([before[1], before.mean(0)]), atol=1e-3)
+    assert torch.allclose(start, torch.stack([before[1], before.mean(0)]), atol=1e-2)  # of a byte
     assert {*first.known.tolist()} < {*model.known.tolist()} and model.info.labels == ["ora", "new"]
 
 

@@ -166,8 +166,7 @@ def test_saved_and_loaded_it_writes_the_same(writer, tmp_path: Path):
     assert made(again, "write_text", words=9) == made(writer, "write_text", words=9)
     assert again.score(Texts((RHYME[:100],), True)) == writer.score(Texts((RHYME[:100],), True))
     state = writer.state()
-    name = next(name for name in state if name.endswith("symbols.weight"))
-    state[name] = state[name][:, :3]
+    state["net.symbols.weight"] = state["net.symbols.weight"][:, :3]
     with pytest.raises(CheckpointError, match="do not fit its config"):
         type(writer).from_state(writer.info, state)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from generators.core.errors import CheckpointError, DataError
+from generators.core.errors import Cancelled, CheckpointError, DataError
 from generators.core.generator import Cancel, Request
 from generators.core.kneser_ney import UNKNOWN
 from generators.core.recency import WINDOW, recent, recents
@@ -82,6 +82,15 @@ def test_saved_and_loaded_it_is_the_same(model, tmp_path: Path):
         Mixture.from_state(model.info, state)
 
 
+def test_a_run_goes_on_as_it_was_started(tmp_path: Path):
+    cancel, splits = Cancel(), Splits(tale(0, 800), tale(1, 200))
+    stop = [lambda event: cancel.set() if event.kind == "step" else None]
+    with pytest.raises(Cancelled):
+        Mixture.fit(splits, SMALL, Run(steps=9, folder=tmp_path, cancel=cancel, callbacks=tuple(stop)))
+    made = Mixture.fit(splits, SMALL, Run(folder=tmp_path, resume=True))
+    assert made.trained.steps == 9
+
+
 def test_looking_inside_tells_the_weights(model):
     inside = model.look_inside("time people way")
     assert inside.experts == EXPERTS and inside.weights.shape == (15, len(EXPERTS))
@@ -128,6 +137,8 @@ def test_a_list_and_tokens_are_refused():
         Mixture.fit(Splits(Texts(("Anna", "Lena")), Texts(("Nora",))), SMALL, Run(steps=1))
     with pytest.raises(ValueError, match="learns characters"):
         Config(tokens=300)
+    with pytest.raises(ValueError, match="cannot go on from a model"):
+        Config(lora=4)
     with pytest.raises(ValueError, match="order is 1"):
         Config(order=1)
 

@@ -64,7 +64,7 @@ def test_a_tale_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     read = Reader(page)
     assert f"The Tale of {tale.name}" in read.text
     assert all(str(verse.content).strip() in read.text for verse in tale.verses)
-    assert "cgan-fashion, markov-names, markov-scripture; seed 7." in read.text
+    assert "cgan-fashion, gpt-scripture, markov-names; seed 7." in read.text
     assert read.tags.count("img") == 2 and not {"script", "link", "iframe"} & {*read.tags}
     assert not re.search(r"https?:|@import|url\(", page)
     for link, picture in zip(read.links, tale.pictures, strict=True):
@@ -122,7 +122,7 @@ def test_variations_go_over_seeds_temperatures_and_models() -> None:
     assert len({artifact.sha256 for artifact in coats.artifacts}) == 3
     assert "| cgan-fashion | 6 |" in coats.table() and Reader(coats.html()).tags.count("img") == 3
     asked = {"tool": "write_text", "args": {"words": 8}, "temperatures": [0.2, 1.5], "seeds": [1, 2]}
-    verses = variations().invoke({**asked, "models": ["markov-scripture"]})
+    verses = variations().invoke({**asked, "models": ["gpt-scripture"]})
     assert [(e.args["temperature"], e.args["seed"]) for e in verses.entries] == [(0.2, 1), (0.2, 2), (1.5, 1), (1.5, 2)]
     assert variations().invoke(asked).artifacts[0].content == verses.artifacts[0].content
     hotter = variations().invoke({"tool": "write_text", "temperatures": [0.2, 1.5]})

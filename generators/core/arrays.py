@@ -36,9 +36,9 @@ def net_arrays(net: nn.Module, small: bool = False) -> dict[str, NDArray[Any]]:
     found = {}
     for name, tensor in net.state_dict().items():
         if small and tensor.ndim == 2:
-            scale = (tensor.abs().amax(1) / 127).clamp_min(1e-6).half()
+            scale = (tensor.abs().amax(1) / 127).clamp_min(1e-8)
             found[f"scale.{name}"] = scale.cpu().numpy()
-            rounded = (tensor / scale.float()[:, None]).round().clamp(-127, 127)
+            rounded = (tensor / scale[:, None]).round().clamp(-127, 127)
             found[f"net.{name}"] = rounded.to("cpu").char().numpy()
         else:
             found[f"net.{name}"] = tensor.half().cpu().numpy()
@@ -54,3 +54,8 @@ def restore_net(net: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
         tensors[name] *= torch.from_numpy(scale).float()[:, None]
     net.load_state_dict(tensors, assign=True)
     net.eval().requires_grad_(False)
+
+
+def as_stored(net: nn.Module, small: bool = False) -> None:
+    """Round a network as `net_arrays` does, so that it does the same before and after it is saved."""
+    restore_net(net, net_arrays(net, small))

@@ -1,6 +1,6 @@
 """How a language model begins that goes on from another: with its weights, and rows for the symbols that are new.
 
-A new character's row is the mean of those of the characters known before (Hewitt 2021), a new kind's that of the kinds.
+A new character's row is the mean of those of the symbols known before (Hewitt 2021), a new kind's that of the kinds.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Inside:
     states: Mapping[str, Array] = field(default_factory=dict)  # (L, T, W) `hidden` and, of an LSTM, `cell`
     orders: Array | None = None  # (N + 1, T) share of p that n-grams of each length give; order 0 is uniform
     weights: Array | None = None  # (T, E) of a mixture's experts, rows sum to 1
-    experts: list[str] = field(default_factory=list)  # (E,)
+    experts: Sequence[str] = field(default_factory=list)  # (E,)
 
     def to_json(self) -> str:
         """One JSON object with the fields that are not empty, arrays as lists of numbers with four digits."""

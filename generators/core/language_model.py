@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from generators.core.arrays import net_arrays, restore_net
+from generators.core.arrays import as_stored, net_arrays, restore_net
 from generators.core.bpe import BPE
 from generators.core.errors import CheckpointError, DataError
 from generators.core.finetuning import check_start, start_from
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 CHUNK = 1024  # symbols that a network of unbounded reach scores at once
-WINDOWS = 64  # windows that one of bounded reach scores at once
+WINDOWS, CELLS = 64, 20_000_000  # windows that one of bounded reach scores at once at most, and their logits
 VALIDATION = 10_000  # held-out symbols that choose between the checkpoints of a run
 PADDING = -100  # a target that no loss is taken of
 
@@ -241,7 +241,7 @@ class LanguageModel(TextModel):
             unknown = unknown_share(counts, vocabulary)
             model = cls(info, vocabulary, unknown, known, np.asarray([longest, *shares], np.int64))
         info.parameters = sum(tensor.numel() for tensor in model.net.parameters())
-        identity = {**info.config, "data_sha256": splits.source.sha256, "characters": len(symbols)}
+        identity = {"family": cls.family, **info.config, "data_sha256": splits.source.sha256, "symbols": len(symbols)}
         if base is not None:
             start_from(base, model, run.seed)
             identity["base_sha256"] = base.weights_sha256
@@ -249,9 +249,7 @@ class LanguageModel(TextModel):
         model.trained = train(stepper, batches, run, identity=identity, start_counts=base is not None)
         if isinstance(model.net, LowRank):
             model.net = model.net.merged()
-        restore_net(
-            model.net, net_arrays(model.net, small=True)
-        )  # as stored, so that it scores the same before and after
+        as_stored(model.net, small=True)
         return model
 
     @classmethod
@@ -327,8 +325,9 @@ class LanguageModel(TextModel):
                 yield logits[0]
             return
         half, done = reach // 2, 0
-        for start in range(0, n - reach + 1, WINDOWS * half):
-            windows = tokens(start, min(start + (WINDOWS - 1) * half + reach, n)).unfold(0, reach, half)  # (K, reach)
+        many = min(max(CELLS // (reach * len(self.vocabulary)), 1), WINDOWS)
+        for start in range(0, n - reach + 1, many * half):
+            windows = tokens(start, min(start + (many - 1) * half + reach, n)).unfold(0, reach, half)  # (K, reach)
             logits = self.net(windows)[0]
             found = logits[:, reach - half :].flatten(0, 1)
             found = found if start else torch.cat([logits[0, : reach - half], found])

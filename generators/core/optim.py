@@ -29,13 +29,11 @@ class Muon(torch.optim.Optimizer):
     """For the matrices inside a network (Jordan et al. 2024); vectors, embeddings and the last layer want Adam.
 
     lr: the step's size in units of an orthogonal matrix, times sqrt(rows / columns) for a tall one. momentum:
-    Nesterov's. weight_decay: share of the weights taken off at every step, times lr.
+    Nesterov's.
     """
 
-    def __init__(
-        self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -48,7 +46,6 @@ class Muon(torch.optim.Optimizer):
             for shape, some in alike.items():  # at once: small products cost more to start than to do
                 updates = orthogonalised(torch.stack([self._momentum(weights, group["momentum"]) for weights in some]))
                 for weights, update in zip(some, updates, strict=True):
-                    weights.mul_(1 - group["lr"] * group["weight_decay"])
                     weights.add_(update, alpha=-group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5)
 
     def _momentum(self, weights: Tensor, momentum: float) -> Tensor:

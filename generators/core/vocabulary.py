@@ -83,7 +83,7 @@ class Vocabulary(ABC):
         return [letter for letter in text if letter not in self.symbols]
 
     def understand(self, text: str) -> tuple[list[int], list[str]]:
-        """What a person typed: its symbols, words also under other capitals, and what is not known, each once."""
+        """What a person typed: its symbols, and what is not known of it, each once."""
         return self.encode(text).tolist(), list(dict.fromkeys(self.unknown(text)))
 
     def ending(self, text: str) -> list[int]:

@@ -64,7 +64,7 @@ def main() -> int:
         model, spent = fitted(family, splits, minutes, options.seed)
         target = TARGETS.get(row) if options.text else None
         steps = f"{model.trained.steps:,}" if model.trained else "-"
-        rows.append((family, model.score(rest)["nats_per_char"], target, spent, steps))
+        rows.append((f"{family}, {minutes:g} minutes", model.score(rest)["nats_per_char"], target, spent, steps))
         print(rows[-1], file=sys.stderr)
     what = f"{options.text or 'kjv'}, its last {len(text) - cut:,} characters"
     print(f"\n{what}; {torch.get_num_threads()} threads, seed {options.seed}\n")
