@@ -29,7 +29,7 @@ from generators.core.discounts import tuned_discounts
 from generators.core.errors import CheckpointError, DataError
 from generators.core.generator import ModelInfo, Splits, Texts, torch_rng
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints, KneserNey
-from generators.core.language_model import NetPredictor, State, probabilities
+from generators.core.net_predictor import NetPredictor, State, probabilities
 from generators.core.recency import WINDOW, recent, recents
 from generators.core.symbols import stored
 from generators.core.text_model import TextModel

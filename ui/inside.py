@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from chains.inside import look_inside, text_models
+from generators.core.inside import LONGEST
 
 if TYPE_CHECKING:
     from PIL import Image
-
-LONGEST = 120  # characters of a line
 
 
 def look(model: str | None, text: str) -> tuple[Image.Image | None, str]:

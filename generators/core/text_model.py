@@ -238,14 +238,20 @@ class TextModel(Generator):
 
     def _told(self, steps: Progress[str, None, list[int]], prompt: str, words: int) -> Progress[Partial, None, str]:
         """The prompt and what a writing of about so many words comes to; on the way, how far it is."""
+        before, done = "", 0
         while True:
             try:
                 written = next(steps)
             except StopIteration as end:
                 return (prompt + self.vocabulary.decode(end.value)).strip()
-            done = min(len(written.split()), words)
+            if not written.startswith(before):  # another attempt
+                before, done = "", 0
+            added = written[len(before) :].split()  # not all of it again: it comes symbol by symbol
+            goes_on = before[-1:].strip() and written[len(before) :][:1].strip()
+            done += len(added) - bool(goes_on)
+            before, told = written, min(done, words)
             if text := (prompt + written).strip():
-                yield Partial(f"{done} words of {words}", done, words, text)
+                yield Partial(f"{told} words of {words}", told, words, text)
 
     def _form(self, wanted: str) -> list[int]:
         """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none.
