@@ -9,7 +9,7 @@ neighbours are likeliest, each guessed from all others (pseudo-likelihood: Salaz
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 
 GUESSED, HIDDEN, REPLACED = 0.15, 0.8, 0.1
 CAP = 15.0  # of a logit
-BLANK = re.compile(r"\[MASK\]|_{2,}|(?<!\w)_(?!\w)", re.IGNORECASE)
+BLANK = re.compile(r"\[MASK\]|_{3,}|(?<!\w)_+(?!\w)", re.IGNORECASE)
+SPACES = re.compile(r"[^\S\n]+")
 MOST_WORDS = 3  # that a blank is tried with
 ALTERNATIVES = 5
 LONGER = 0.2  # nats a word by which one word more in a blank must be likelier
 NEIGHBOURS = 3  # on each side of a blank, by which its number of words is judged
+SWEEPS = 3  # through the filled blanks at most
 SHORTEST = 4  # words of the shortest pieces that are trained on
 PASSES = 7  # of a score: in each, every seventh word is hidden
 VALIDATION = 4096  # held-out words that choose between the checkpoints of a run
@@ -51,14 +53,14 @@ VALIDATION = 4096  # held-out words that choose between the checkpoints of a run
 class Config:
     """Options of a BERT."""
 
-    layers: int = 4  # blocks, 1 to 48
+    layers: int = 3  # blocks, 1 to 48
     width: int = 128  # numbers that stand for a word, a multiple of twice the heads, 8 to 2048
     heads: int = 4  # heads of attention a block, 1 to 64
     context: int = 64  # words that it sees, 8 to 1024
     batch: int = 64  # pieces of `context` words a step, over all processes, 1 to 4096
     words: int = 16_000  # different words that it knows at most, 100 to 200000
-    dropout: float = 0.1  # share of each half block's output that is left out in training, 0 to 0.9
-    learning_rate: float = 3e-3  # of Adam at its peak, above 0 to 1
+    dropout: float = 0.05  # share of each half block's output that is left out in training, 0 to 0.9
+    learning_rate: float = 2e-2  # of Adam at its peak, above 0 to 1
     matrix_rate: float = 2e-2  # of Muon at its peak, above 0 to 1
 
     def __post_init__(self) -> None:
@@ -85,9 +87,13 @@ class Net(nn.Module):
         self.tables: Tensor
         self.register_buffer("tables", rotary_tables(config.context, config.width // config.heads), persistent=False)
 
+    def embedded(self, symbols: Tensor) -> Tensor:
+        """(B, T, w), normed; an unknown word looks like a hidden one."""
+        return norm(self.symbols(symbols.masked_fill(symbols == UNKNOWN, len(self.bias))))
+
     def forward(self, symbols: Tensor, wanted: Tensor | None = None) -> Tensor:
         """`wanted` (B, T) bool: the places whose logits are wanted, (N, size), in place of all."""
-        x = self.dropout(norm(self.symbols(symbols)))
+        x = self.dropout(self.embedded(symbols))
         for block in self.blocks:
             x, _ = block(x, self.tables[:, : symbols.size(1)])
         x = norm(x)
@@ -196,7 +202,7 @@ class BERT(Generator):
         for places, said, logits in self._hidden(symbols):
             nats[places] = self._nats(logits, said)
             p[places, 1:] = logits[:, 1:].double().softmax(-1)
-        x = norm(self.net.symbols(torch.from_numpy(symbols)[None]))
+        x = self.net.embedded(torch.from_numpy(symbols)[None])
         return Inside(
             model=self.info.name,
             family=self.family,
@@ -210,7 +216,7 @@ class BERT(Generator):
 
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """The text with its blanks filled, the likeliest words first; a notice says what else might stand there."""
-        text = " ".join(str(request.args.get("text") or "").split())
+        text = SPACES.sub(" ", str(request.args.get("text") or "")).strip()
         blanks = list(BLANK.finditer(text))
         if not blanks:
             raise RequestError("There is no blank in the text; write [MASK] or ___ where a word is missing.")
@@ -218,7 +224,7 @@ class BERT(Generator):
             raise RequestError(f"There are {len(blanks)} blanks; at most 16 can be filled at once.")
         ends = [0, *(blank.end() for blank in blanks)]
         parts = [text[end : blank.start()] for end, blank in zip(ends, blanks, strict=False)] + [text[ends[-1] :]]
-        unknown = list(dict.fromkeys(word for part in parts for word in self._read(part.rstrip())[1]))
+        unknown = list(dict.fromkeys(word for part in parts for word in self._read(part.rstrip())[1] if word))
         if unknown:
             yield Partial(f"{self.info.name} does not know the words {', '.join(unknown)}; it reads past them.")
         filled, told = self._filled(parts, cancel)
@@ -230,19 +236,28 @@ class BERT(Generator):
         """The text with words in the blanks between `parts`, and for each blank what else might stand there."""
         spaced = [part.endswith(" ") for part in parts[:-1]]
         known = [self._read(part.removesuffix(" ") if i < len(spaced) else part)[0] for i, part in enumerate(parts)]
-        lengths, told = [1] * len(spaced), []
+        lengths = [1] * len(spaced)
         for blank in range(len(spaced)):
             trials = []
             for length in range(1, MOST_WORDS + 1):
-                cancel.check()
                 lengths[blank] = length
-                symbols, places = self._words(known, lengths, spaced, blank)[1], self._line(known, lengths)[1][blank]
-                trials.append(self._likely(symbols, places))
-            lengths[blank] = 1 + int(np.argmax(np.asarray(trials) - LONGER * np.arange(MOST_WORDS)))
-            told.append(self._alternatives(known, lengths, spaced, blank))
-        words = self._words(known, lengths, spaced, None)[0]
+                symbols, places = self._line(known, lengths)
+                symbols = self._likeliest(symbols, places[blank], self._gaps(places, spaced), cancel)
+                trials.append(self._likely(symbols, places[blank]) - LONGER * length)
+            lengths[blank] = 1 + int(np.argmax(trials))
+        symbols, places = self._line(known, lengths)
+        gaps, hidden = self._gaps(places, spaced), [place for spots in places for place in spots]
+        symbols = self._likeliest(symbols, hidden, gaps, cancel)
+        for _ in range(SWEEPS):  # each word anew, now that the other blanks are filled
+            before = list(symbols)
+            for place in hidden:
+                cancel.check()
+                symbols[place] = int(self._guesses(symbols, [place], gaps)[0].argmax())
+            if symbols == before:
+                break
+        words = [self.vocabulary.decode(symbols[place] for place in spots) for spots in places]
         text = "".join(part.removesuffix(" ") + word for part, word in zip(parts, words, strict=False)) + parts[-1]
-        return text.strip(), told
+        return text.strip(), [self._told(symbols, spots, gaps) for spots in places]
 
     def _read(self, part: str) -> tuple[list[int], list[str]]:
         """The symbols of a part of the text and its unknown words; the first may be known after a space only."""
@@ -257,70 +272,67 @@ class BERT(Generator):
             symbols += [self.mask] * length + part
         return symbols, places
 
-    @torch.inference_mode()
-    def _guesses(self, symbols: list[int], places: list[int], spaced: dict[int, bool]) -> Tensor:
-        """Log probabilities (N, size) of the words that may stand at `places`, seen from a window's middle."""
-        found = []
-        for place in places:
-            begin = max(0, min(place - self.config.context // 2, len(symbols) - self.config.context))
-            piece = torch.tensor([symbols[begin : begin + self.config.context]])
-            logits = self.net(piece)[0, place - begin]
-            allowed = self.spaced if spaced[place] else self.unspaced
-            found.append(logits.double().masked_fill(~allowed, -torch.inf).log_softmax(-1))
-        return torch.stack(found)
+    @staticmethod
+    def _gaps(places: list[list[int]], spaced: list[bool]) -> dict[int, bool]:
+        """Whether a space comes before each place of the blanks: before all but perhaps a blank's first."""
+        return {place: gap or i > 0 for spots, gap in zip(places, spaced, strict=True) for i, place in enumerate(spots)}
 
-    def _words(
-        self, known: list[list[int]], lengths: list[int], spaced: list[bool], only: int | None
-    ) -> tuple[list[str], list[int], float]:
-        """The likeliest words of each blank (or of `only` one), surest first: texts, symbols, mean log probability."""
-        symbols, places = self._line(known, lengths)
-        first = {spots[0]: space for spots, space in zip(places, spaced, strict=True)}
-        gaps = {place: first.get(place, True) for spots in places for place in spots}
-        left = [place for i, spots in enumerate(places) if only in (None, i) for place in spots]
-        total, count = 0.0, len(left)
+    @torch.inference_mode()
+    def _logits(self, symbols: list[int], places: list[int]) -> Tensor:
+        """(N, size): what may stand at each of `places`, that one hidden and seen from a window's middle."""
+        length = min(len(symbols), self.config.context)
+        begins = [max(0, min(place - length // 2, len(symbols) - length)) for place in places]
+        pieces = torch.tensor([symbols[begin : begin + length] for begin in begins])
+        wanted = functional.one_hot(torch.tensor(places) - torch.tensor(begins), length).bool()
+        return self.net(pieces.masked_fill(wanted, self.mask), wanted).double()
+
+    def _guesses(self, symbols: list[int], places: list[int], gaps: dict[int, bool]) -> Tensor:
+        """Log probabilities (N, size) of the words that may stand at `places`."""
+        allowed = torch.stack([self.spaced if gaps[place] else self.unspaced for place in places])
+        return self._logits(symbols, places).masked_fill(~allowed, -torch.inf).log_softmax(-1)
+
+    def _likeliest(self, symbols: list[int], places: list[int], gaps: dict[int, bool], cancel: Cancel) -> list[int]:
+        """The symbols with the likeliest words at `places`, surest first."""
+        symbols, left = list(symbols), list(places)
         while left:
-            guesses = self._guesses(symbols, left, gaps)
-            best, word = guesses.max(1)
+            cancel.check()
+            best, word = self._guesses(symbols, left, gaps).max(1)
             at = int(best.argmax())
-            total += float(best[at])
             symbols[left.pop(at)] = int(word[at])
-        filled = [[symbols[place] for place in spots if symbols[place] != self.mask] for spots in places]
-        return [self.vocabulary.decode(part) for part in filled], symbols, total / count
+        return symbols
 
-    @torch.inference_mode()
     def _likely(self, symbols: list[int], places: list[int]) -> float:
         """The mean log probability of the words at `places` and around them, each guessed from the others."""
-        total, count = 0.0, 0
-        for place in range(max(0, places[0] - NEIGHBOURS), min(len(symbols), places[-1] + 1 + NEIGHBOURS)):
-            if symbols[place] in (UNKNOWN, self.mask):
-                continue
-            begin = max(0, min(place - self.config.context // 2, len(symbols) - self.config.context))
-            piece = torch.tensor([symbols[begin : begin + self.config.context]])
-            piece[0, place - begin] = self.mask
-            total += float(self.net(piece)[0, place - begin, 1:].log_softmax(-1)[symbols[place] - 1])
-            count += 1
-        return total / max(count, 1)
+        around = range(max(0, places[0] - NEIGHBOURS), min(len(symbols), places[-1] + 1 + NEIGHBOURS))
+        there = [place for place in around if symbols[place] not in (UNKNOWN, self.mask)]
+        logp = self._logits(symbols, there)[:, 1:].log_softmax(-1)
+        return float(logp[range(len(there)), [symbols[place] - 1 for place in there]].mean())
 
-    def _alternatives(self, known: list[list[int]], lengths: list[int], spaced: list[bool], blank: int) -> str:
+    def _told(self, symbols: list[int], places: list[int], gaps: dict[int, bool]) -> str:
         """The likeliest words of a blank with their probabilities; of a longer one, the words that fill it."""
-        if lengths[blank] > 1:
-            words, _, mean = self._words(known, lengths, spaced, blank)
-            return f"{words[blank].strip()} ({np.exp(mean):.0%} a word)"
-        symbols, places = self._line(known, lengths)
-        place = places[blank][0]
-        best = self._guesses(symbols, [place], {place: spaced[blank]})[0].topk(ALTERNATIVES)
-        pairs = zip(best.values.exp().tolist(), best.indices.tolist(), strict=True)
+        guesses = self._guesses(symbols, places, gaps)
+        if len(places) > 1:
+            said = [symbols[place] for place in places]
+            share = float(guesses[range(len(places)), said].mean().exp())
+            return f"{self.vocabulary.decode(said).strip()} ({share:.0%} a word)"
+        best = guesses[0].exp().topk(min(ALTERNATIVES, guesses.size(1)))
+        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
         return ", ".join(f"{self.vocabulary.tokens[word].strip()} {p:.0%}" for p, word in pairs if p > 0)
 
     @cached_property
     def spaced(self) -> Tensor:
-        """Which symbols are words after a space, (size,) bool."""
-        return torch.tensor([token[:1] == " " and token[1:2].isalnum() for token in self.vocabulary.tokens])
+        """Which symbols may fill a blank after a space, (size,) bool: words that have it; without any, all symbols."""
+        return self._those(lambda token: token[:1] == " " and token[1:2].isalnum())
 
     @cached_property
     def unspaced(self) -> Tensor:
-        """Which symbols are words after none, (size,) bool."""
-        return torch.tensor([token[:1].isalnum() for token in self.vocabulary.tokens])
+        """Which symbols may fill a blank after none, (size,) bool: words without it; without any, all symbols."""
+        return self._those(lambda token: token[:1].isalnum())
+
+    def _those(self, fits: Callable[[str], bool]) -> Tensor:
+        """Which tokens fit, (size,) bool; where none does, all but the unknown one."""
+        those = torch.tensor([fits(token) for token in self.vocabulary.tokens])
+        return those if those.any() else torch.arange(len(those)) != UNKNOWN
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights and the words."""

@@ -64,9 +64,14 @@ RECIPES: dict[str, Recipe] = {
         "gpt", "kjv", 20.0, "kjv:val", {"layers": 4, "width": 160, "heads": 5, "context": 256, "batch": 8}
     ),
     "gpt-austen": Recipe("gpt", "austen", 6.0, "austen:val", base="gpt-scripture"),
-    "bert-scripture": Recipe("bert", "kjv", 15.0, "kjv:val"),
+    "mixture-scripture": Recipe("mixture", "kjv", 15.0, "kjv:val", {"max_counts": 600_000}),
+    "bert-scripture": Recipe("bert", "kjv", 25.0, "kjv:val"),
     "lstm-names": Recipe(
-        "lstm", "names", 8.0, "names:test", {"layers": 1, "width": 256, "context": 32, "batch": 256, "dropout": 0.2}
+        "lstm",
+        "names",
+        5.0,
+        "names:test",
+        {"layers": 3, "width": 128, "context": 32, "batch": 128, "learning_rate": 0.01},
     ),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),

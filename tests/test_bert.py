@@ -10,13 +10,14 @@ import torch
 from torch.nn import functional
 
 from generators.bert import BERT, PASSES, Config
-from generators.core.errors import CheckpointError, DataError, RequestError
+from generators.core.errors import Cancelled, CheckpointError, DataError, RequestError
 from generators.core.generator import Cancel, Partial, Request
+from generators.core.kneser_ney import UNKNOWN
 from generators.core.training import Run
 from generators.data.splits import Splits, Texts
 
 RHYME = "The cat sat on the mat. The dog ran to the cat. A rat sat on the old brown dog.\n" * 40
-SMALL = Config(layers=2, width=32, heads=2, context=16, batch=16, dropout=0.0)
+SMALL = Config(layers=2, width=32, heads=2, context=16, batch=16, dropout=0.0, learning_rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def filled(model: BERT, text: str) -> tuple[list[str], str]:
 def test_a_blank_is_filled_by_what_fits(model, blank):
     told, said = filled(model, f"The dog ran {blank} the cat.")
     assert said == "The dog ran to the cat."
-    assert len(told) == 1 and told[0].startswith("For the blank: to ") and "%" in told[0]
+    assert len(told) == 1 and told[0].startswith("For the blank: to ") and "%" in told[-1]
 
 
 def test_blanks_at_the_ends_and_two_at_once(model):
@@ -47,6 +48,36 @@ def test_blanks_at_the_ends_and_two_at_once(model):
 
 def test_a_blank_may_hide_several_words(model):
     assert filled(model, "A rat sat on the ___ dog.\nThe cat sat")[1].startswith("A rat sat on the old brown dog.")
+
+
+def test_every_blank_is_guessed_with_the_others_filled(model):
+    told, said = filled(model, "The ___ sat on ___ mat.")
+    words = said.split()
+    alone = filled(model, said.replace(f" {words[1]} ", " ___ "))
+    assert told[0] == alone[0][0] and alone[1] == said
+
+
+def test_lines_stay_lines(model):
+    assert filled(model, "The cat sat on the mat.\nThe  dog ran ___ the cat.\n")[1] == (
+        "The cat sat on the mat.\nThe dog ran to the cat."
+    )
+
+
+def test_an_underscore_within_a_word_is_no_blank(model):
+    assert filled(model, "See my__cat: the dog ran __ the cat.")[1] == "See my__cat: the dog ran to the cat."
+
+
+def test_a_text_of_marks_alone_is_filled_with_marks():
+    made = BERT.fit(Splits(Texts(("!?" * 50,), True), Texts(("!?",), True)), SMALL, Run(steps=2))
+    told, said = filled(made, "! ___ ?")
+    assert said.replace(" ", "") in ("!!?", "!??") and "%" in told[-1]
+
+
+def test_a_blank_can_be_cancelled(model):
+    cancel = Cancel()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        list(model.draw(Request("fill_blanks", {"text": "The ___ sat."}), seed=0, cancel=cancel))
 
 
 def test_alternatives_are_in_order(model):
@@ -65,6 +96,8 @@ def test_a_text_without_a_blank_says_how_to_write_one(model):
 def test_unknown_words_are_named_and_read_past(model):
     told, said = filled(model, "The zebra ran ___ the cat.")
     assert "does not know the words zebra" in told[0] and said.startswith("The zebra ran ")
+    unknown, hidden = (model.net(torch.tensor([[5, symbol, 7]])) for symbol in (UNKNOWN, model.mask))
+    assert torch.equal(unknown, hidden)
 
 
 def test_a_text_longer_than_the_context(model):

@@ -156,8 +156,8 @@ def test_the_viewer_enlarges_leafs_downloads_and_gives_the_focus_back(visitor: V
     answer.locator(".aw-shot").first.focus()
     page.keyboard.press("Enter")
     viewer = page.locator("dialog.aw-viewer")
+    page.wait_for_function("document.querySelector('.aw-viewer img').width > 400")
     assert viewer.locator("img").bounding_box()["width"] % 28 == 0
-    assert viewer.locator("img").bounding_box()["width"] > 400
     page.keyboard.press("ArrowRight")
     assert "2 of 2" in viewer.inner_text()
     with page.expect_download() as download:

@@ -28,12 +28,14 @@
   const show = (index) => {
     at = (index + shots.length) % shots.length;
     const from = shots[at].querySelector("img"), to = dialog.querySelector("img");
-    to.src = from.src;
+    to.onload = () => {
+      // The largest whole multiple of the pixels that fits: no pixel wider than its neighbour.
+      const fit = Math.min((innerWidth * 0.92) / to.naturalWidth, (innerHeight * 0.8) / to.naturalHeight);
+      to.width = to.naturalWidth * (fit > 1 ? Math.min(Math.floor(fit), 24) : fit);
+    };
+    to.src = from.src; // which may still be loading
     to.alt = from.alt;
     to.className = from.className;
-    // The largest whole multiple of the pixels that fits: no pixel wider than its neighbour.
-    const fit = Math.min((innerWidth * 0.92) / from.naturalWidth, (innerHeight * 0.8) / from.naturalHeight);
-    to.width = from.naturalWidth * (fit > 1 ? Math.min(Math.floor(fit), 24) : fit);
     dialog.querySelector(".aw-caption").textContent = from.alt;
     const save = dialog.querySelector(".aw-save");
     save.href = shots[at].href;
