@@ -58,7 +58,7 @@ RECIPES: dict[str, Recipe] = {
     "vae-fashion": Recipe("vae", "fashion-mnist", 15.0, "fashion-mnist:test"),
     "vae-digits": Recipe("vae", "mnist", 5.0, "mnist:test", {"hidden": 96}),
     "gpt-code": Recipe(
-        "codegpt", "python-stdlib", 18.0, "python-stdlib:test", {"layers": 4, "width": 160, "heads": 5, "batch": 16}
+        "codegpt", "python-stdlib", 25.0, "python-stdlib:test", {"layers": 4, "width": 160, "heads": 5, "batch": 8}
     ),
     "gpt-scripture": Recipe(
         "gpt", "kjv", 20.0, "kjv:val", {"layers": 4, "width": 160, "heads": 5, "context": 256, "batch": 8}

@@ -43,6 +43,15 @@ def model() -> CodeGPT:
     return made
 
 
+def test_it_goes_on_from_a_trained_one(model, tmp_path: Path):
+    base = CodeGPT.from_pretrained(model.save_pretrained(tmp_path / "base"))
+    other = Texts(tuple(function.replace("y = ", "k = ").replace("return y", "return k") for function in FUNCTIONS))
+    tuned = base.refit(Splits(other, other, source=Source("other")), base.refit_config(), Run(steps=60))
+    assert tuned.score(other)["nats_per_char"] < base.score(other)["nats_per_char"] - 0.1
+    assert "k" in tuned.vocabulary.tokens and "k" not in base.vocabulary.tokens
+    assert ast.parse(made(tuned, prompt="def area(a):", temperature=0.0)[0])
+
+
 def made(model: CodeGPT, seed: int = 1, cancel: Cancel | None = None, **args) -> tuple[str, list[str]]:
     """The code, and the notices before it."""
     parts = list(model.draw(Request("write_code", args), seed=seed, cancel=cancel or Cancel()))

@@ -64,7 +64,7 @@ def test_a_tale_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     read = Reader(page)
     assert f"The Tale of {tale.name}" in read.text
     assert all(str(verse.content).strip() in read.text for verse in tale.verses)
-    assert "cgan-fashion, gpt-scripture, markov-names; seed 7." in read.text
+    assert "cgan-fashion, gpt-scripture, lstm-names; seed 7." in read.text
     assert read.tags.count("img") == 2 and not {"script", "link", "iframe"} & {*read.tags}
     assert not re.search(r"https?:|@import|url\(", page)
     for link, picture in zip(read.links, tale.pictures, strict=True):
@@ -132,12 +132,12 @@ def test_variations_go_over_seeds_temperatures_and_models() -> None:
 def test_a_contest_is_between_all_models_that_serve(home: Path) -> None:
     shutil.copytree(PRETRAINED / "markov-names", home / "models" / "second-names")
     result = contest().invoke({"tool": "invent_names", "args": {"count": 2, "kind": "surname", "seed": 9}})
-    assert [entry.model for entry in result.entries] == ["markov-names", "second-names"]
-    one, two = result.artifacts
+    assert [entry.model for entry in result.entries] == ["lstm-names", "markov-names", "second-names"]
+    _, one, two = result.artifacts
     assert one.content == two.content and one.provenance and one.provenance.seed == 9
     lines = result.table().splitlines()
-    assert lines[0] == "| model | held-out score | seconds | made |" and len(lines) == 4
-    assert "2.096 nats_per_char (names:test)" in lines[2] and "second-names" in lines[3]
+    assert lines[0] == "| model | held-out score | seconds | made |" and len(lines) == 5
+    assert "2.096 nats_per_char (names:test)" in lines[3] and "second-names" in lines[4]
     alone = contest().invoke({"tool": "generate_image", "args": {"subject": "unicorn"}})
     unlabelled = {"dcgan-fashion"}  # which draws what it likes when it is asked by name
     for entry in alone.entries:

@@ -409,7 +409,8 @@ def _training(info: ModelInfo) -> str:
     how = dict(info.training)
     lines = [f"```\n{how.pop('command', '')}\n```"]
     if "steps" in how:
-        lines.append(f"{how['steps']:,} steps in {how['seconds']:,} s on {how['threads']} threads.")
+        threads = f"{how['threads']} thread{'s' * (how['threads'] > 1)}"
+        lines.append(f"{how['steps']:,} steps in {how['seconds']:,} s on {threads}.")
     return "\n\n".join(lines)
 
 
