@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, ValidationError
 
 import generators
 from chains import pages
@@ -308,11 +308,8 @@ def _competed(entry: Entry) -> Entry:
 def _performed(entry: Entry) -> Entry:
     """The entry with what was made. Raises `RequestError`."""
     checked = check(entry.tool, entry.args)
-    if entry.model:  # not every tool has an argument for it
-        pinned = create_model(type(checked).__name__, __base__=type(checked), model=(str, entry.model))
-        checked = pinned(**checked.model_dump(exclude_unset=True))
     began = time.perf_counter()
-    outcome = perform(entry.tool, checked)
+    outcome = perform(entry.tool, checked, model=entry.model)
     seconds = time.perf_counter() - began
     return replace(entry, model=outcome.model.name, seconds=seconds, artifacts=tuple(outcome.artifacts))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -53,16 +53,18 @@ class Outcome:
         return " ".join([f"{said}{where}.", *self.notices])
 
 
-def perform(task: str, args: Args, store: Store | None = None) -> Outcome:
+def perform(task: str, args: Args, store: Store | None = None, model: str = "") -> Outcome:
     """Serve a task with checked arguments: choose the model, draw, collect. Raises `RequestError`, `Cancelled`.
 
-    Pictures that the arguments name by id are taken from `store`, by default the app's.
+    `model`: by name, the one to serve it in place of the one that the arguments choose. Pictures that the arguments
+    name by id are taken from `store`, by default the app's.
     """
     kept = store or Store()
     values = args.model_dump(exclude_none=True)
     seed = values.pop("seed", None)
     seed = secrets.randbelow(2**31) if seed is None else int(seed)
-    model = str(values.pop("model", "auto"))
+    asked_for = str(values.pop("model", "auto"))
+    model = model or asked_for
     given = {name: str(values.get(name) or "") for name in catalog.KNOWN_BY.get(task, ())}
     shown = {name: str(values[name]) for name in PICTURES.get(task, ()) if is_id(str(values.get(name)))}
     asked = {name: word for name, word in given.items() if name not in shown and word not in ("", "auto", "any")}
@@ -178,7 +180,9 @@ def generator_tool(name: str, task: str | None = None, store: Store | None = Non
     """
     from generators.core.generator import read_info
 
-    info = read_info(generators.find(name))
+    if name not in (folders := generators.folders()):
+        raise RequestError(f"There is no model {name!r}; there are {', '.join(sorted(folders)) or 'none yet'}.")
+    info = replace(read_info(folders[name]), name=name)
     task = task or next(known for known in TASKS if known in info.tasks)
     if task not in info.tasks:
         raise RequestError(f"{info.name} does not serve {task}; it serves {', '.join(info.tasks)}.")
@@ -191,9 +195,9 @@ def _task_tool(
     name: str, task: str, spec: Mapping[str, Any], schema: type[BaseModel], store: Store, model: str = ""
 ) -> BaseTool:
     def serve(**arguments: Any) -> tuple[str, list[dict[str, str]]]:
-        if model:
-            arguments["model"] = model
-        outcome = perform(task, check(task, arguments), store)
+        if model and arguments.get("model", "auto") not in ("auto", model):
+            raise RequestError(f"{name} is a tool of the model {model} alone; leave model out.")
+        outcome = perform(task, check(task, arguments), store, model)
         kept = [store.put(artifact) for artifact in outcome.artifacts]
         return outcome.sentence([item.id for item in kept]), [item.reference() for item in kept]
 

@@ -1,7 +1,7 @@
 """A bidirectional transformer of words that fills blanks (Devlin et al. 2019): a masked language model.
 
 Of the words of a piece, 15 % are to be guessed: of those, 80 % are hidden, 10 % replaced by others, 10 % left as they
-are. Its blocks are those of the GPT here, without the arrow of time. A blank may hide one word or a few: for each
+are. Its blocks are those of the GPT here, without the arrow of time. `[MASK]` is one word, `___` one or a few: for each
 number of words the likeliest are filled in, surest first, and the number is taken with which these words and their
 neighbours are likeliest, each guessed from all others (pseudo-likelihood: Salazar et al. 2020).
 """
@@ -30,7 +30,7 @@ from generators.core.layers import Block, attention_of, norm, rotary_tables
 from generators.core.optim import muon_and_adam
 from generators.core.symbols import stored
 from generators.core.training import Run, share, train
-from generators.core.vocabulary import Words
+from generators.core.vocabulary import Words, capitalisations
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 GUESSED, HIDDEN, REPLACED = 0.15, 0.8, 0.1
 CAP = 15.0  # of a logit
 BLANK = re.compile(r"\[MASK\]|_{3,}|(?<!\w)_+(?!\w)", re.IGNORECASE)
-SPACES = re.compile(r"[^\S\n]+")
+SPACES = re.compile(r"\s+")
 MOST_WORDS = 3  # that a blank is tried with
 ALTERNATIVES = 5
-LONGER = 0.2  # nats a word by which one word more in a blank must be likelier
+LONGER = 1.5  # nats by which one word more in a blank must be likelier
 NEIGHBOURS = 3  # on each side of a blank, by which its number of words is judged
 SWEEPS = 3  # through the filled blanks at most
 SHORTEST = 4  # words of the shortest pieces that are trained on
@@ -120,11 +120,15 @@ class BERT(Generator):
     @classmethod
     def fit(cls, splits: Splits[Texts], config: Any, run: Run) -> Self:
         """Train on `splits.train`; see `Generator.fit`. Raises `DataError` for less than two words."""
+        if splits.train.blank:
+            raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         vocabulary = Words.of(splits.train.pieces(), most=config.words)
         encoded = vocabulary.encode_all(splits.train.pieces())
         symbols, _ = stored(encoded, len(vocabulary), run.cancel.check)
         if len(symbols) < 2:
-            raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
+            raise DataError(
+                f"{splits.source.name} holds one word, which is too little to learn from; give a longer text."
+            )
         info = ModelInfo.of(cls, splits, config, seed=run.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)  # torch's initialisers know only the global generator
@@ -216,7 +220,7 @@ class BERT(Generator):
 
     def draw(self, request: Request, *, seed: int, cancel: Cancel) -> Iterator[str | Partial]:
         """The text with its blanks filled, the likeliest words first; a notice says what else might stand there."""
-        text = SPACES.sub(" ", str(request.args.get("text") or "")).strip()
+        text = str(request.args.get("text") or "").strip()
         blanks = list(BLANK.finditer(text))
         if not blanks:
             raise RequestError("There is no blank in the text; write [MASK] or ___ where a word is missing.")
@@ -224,22 +228,25 @@ class BERT(Generator):
             raise RequestError(f"There are {len(blanks)} blanks; at most 16 can be filled at once.")
         ends = [0, *(blank.end() for blank in blanks)]
         parts = [text[end : blank.start()] for end, blank in zip(ends, blanks, strict=False)] + [text[ends[-1] :]]
-        unknown = list(dict.fromkeys(word for part in parts for word in self._read(part.rstrip())[1] if word))
+        unknown = list(dict.fromkeys(word for part in parts for word in self._read(part)[1]))
         if unknown:
             yield Partial(f"{self.info.name} does not know the words {', '.join(unknown)}; it reads past them.")
-        filled, told = self._filled(parts, cancel)
+        most = [1 if blank.group().startswith("[") else MOST_WORDS for blank in blanks]
+        filled, told = self._filled(parts, most, cancel)
         for alternatives in told:
             yield Partial(f"For the blank: {alternatives}.")
         yield filled
 
-    def _filled(self, parts: list[str], cancel: Cancel) -> tuple[str, list[str]]:
-        """The text with words in the blanks between `parts`, and for each blank what else might stand there."""
-        spaced = [part.endswith(" ") for part in parts[:-1]]
-        known = [self._read(part.removesuffix(" ") if i < len(spaced) else part)[0] for i, part in enumerate(parts)]
+    def _filled(self, parts: list[str], most: list[int], cancel: Cancel) -> tuple[str, list[str]]:
+        """The text with words in the blanks between `parts`, and for each blank what else might stand there.
+
+        most: how many words each blank has at most.
+        """
+        spaced, known = [part[-1:].isspace() for part in parts[:-1]], [self._read(part)[0] for part in parts]
         lengths = [1] * len(spaced)
-        for blank in range(len(spaced)):
+        for blank in (i for i, many in enumerate(most) if many > 1):
             trials = []
-            for length in range(1, MOST_WORDS + 1):
+            for length in range(1, most[blank] + 1):
                 lengths[blank] = length
                 symbols, places = self._line(known, lengths)
                 symbols = self._likeliest(symbols, places[blank], self._gaps(places, spaced), cancel)
@@ -255,14 +262,24 @@ class BERT(Generator):
                 symbols[place] = int(self._guesses(symbols, [place], gaps)[0].argmax())
             if symbols == before:
                 break
-        words = [self.vocabulary.decode(symbols[place] for place in spots) for spots in places]
-        text = "".join(part.removesuffix(" ") + word for part, word in zip(parts, words, strict=False)) + parts[-1]
-        return text.strip(), [self._told(symbols, spots, gaps) for spots in places]
+        words = [self.vocabulary.decode(symbols[place] for place in spots).removeprefix(" ") for spots in places]
+        text = "".join(part + word for part, word in zip(parts, [*words, ""], strict=True))
+        return text, [self._told(symbols, spots, gaps) for spots in places]
 
     def _read(self, part: str) -> tuple[list[int], list[str]]:
-        """The symbols of a part of the text and its unknown words; the first may be known after a space only."""
-        plain, spaced = self.vocabulary.understand(part), self.vocabulary.understand(f" {part}")
-        return spaced if part[:1].isalnum() and plain[0][0] == UNKNOWN else plain
+        """The symbols of a part of the text, read as one line, and its unknown words, each once.
+
+        A word may be known under other capitals, or only with the space before it or only without.
+        """
+        symbols: list[int] = []
+        unknown: dict[str, None] = {}
+        known = self.vocabulary.symbols
+        for word in self.vocabulary.split(SPACES.sub(" ", part).removesuffix(" ")):
+            forms = capitalisations(word) + capitalisations(word[1:] if word.startswith(" ") else f" {word}")
+            symbols.append(next((known[form] for form in forms if form in known), UNKNOWN))
+            if symbols[-1] == UNKNOWN:
+                unknown[word.strip()] = None
+        return symbols, list(unknown)
 
     def _line(self, known: list[list[int]], lengths: list[int]) -> tuple[list[int], list[list[int]]]:
         """The symbols with the blanks hidden, and the places of each blank."""
@@ -302,37 +319,38 @@ class BERT(Generator):
         return symbols
 
     def _likely(self, symbols: list[int], places: list[int]) -> float:
-        """The mean log probability of the words at `places` and around them, each guessed from the others."""
+        """The log probability of the words at `places` and around them, each guessed from the others."""
         around = range(max(0, places[0] - NEIGHBOURS), min(len(symbols), places[-1] + 1 + NEIGHBOURS))
         there = [place for place in around if symbols[place] not in (UNKNOWN, self.mask)]
         logp = self._logits(symbols, there)[:, 1:].log_softmax(-1)
-        return float(logp[range(len(there)), [symbols[place] - 1 for place in there]].mean())
+        return float(logp[range(len(there)), [symbols[place] - 1 for place in there]].sum())
 
     def _told(self, symbols: list[int], places: list[int], gaps: dict[int, bool]) -> str:
-        """The likeliest words of a blank with their probabilities; of a longer one, the words that fill it."""
+        """The word that fills a blank and the likeliest others with their probabilities; of a longer one its words."""
         guesses = self._guesses(symbols, places, gaps)
         if len(places) > 1:
             said = [symbols[place] for place in places]
             share = float(guesses[range(len(places)), said].mean().exp())
             return f"{self.vocabulary.decode(said).strip()} ({share:.0%} a word)"
-        best = guesses[0].exp().topk(min(ALTERNATIVES, guesses.size(1)))
-        pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        return ", ".join(f"{self.vocabulary.tokens[word].strip()} {p:.0%}" for p, word in pairs if p > 0)
+        p, said = guesses[0].exp(), symbols[places[0]]
+        others = [word for word in p.topk(min(ALTERNATIVES, len(p))).indices.tolist() if word != said]
+        shown = [said, *(word for word in others if p[word] > 0)][:ALTERNATIVES]
+        return ", ".join(f"{self.vocabulary.tokens[word].strip()} {p[word]:.0%}" for word in shown)
 
     @cached_property
     def spaced(self) -> Tensor:
-        """Which symbols may fill a blank after a space, (size,) bool: words that have it; without any, all symbols."""
+        """Which symbols may fill a blank after a space, (size,) bool: words that have it, else all that show."""
         return self._those(lambda token: token[:1] == " " and token[1:2].isalnum())
 
     @cached_property
     def unspaced(self) -> Tensor:
-        """Which symbols may fill a blank after none, (size,) bool: words without it; without any, all symbols."""
+        """Which symbols may fill a blank after none, (size,) bool: words without it, else all that show."""
         return self._those(lambda token: token[:1].isalnum())
 
     def _those(self, fits: Callable[[str], bool]) -> Tensor:
-        """Which tokens fit, (size,) bool; where none does, all but the unknown one."""
+        """Which tokens fit, (size,) bool; where none does, all that show."""
         those = torch.tensor([fits(token) for token in self.vocabulary.tokens])
-        return those if those.any() else torch.arange(len(those)) != UNKNOWN
+        return those if those.any() else torch.tensor([bool(token.strip()) for token in self.vocabulary.tokens])
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights and the words."""

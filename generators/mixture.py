@@ -1,8 +1,9 @@
 """A hybrid: what n-grams remember, what a network generalises and what the text repeats, weighed by context.
 
 A transformer (`generators.gpt`) learns the text as it does alone; Kneser-Ney counts are taken of it; a cache looks up
-the text so far (`generators.core.recency`). A gate, small and trained last, looks at what they expect of the next
-character, how sure each is and how far they agree, and weighs them and their product:
+the text so far (`generators.core.recency`), of which it counts what was given, not what the model wrote itself. A gate,
+small and trained last, looks at what they expect of the next character, how sure each is and how far they agree, and
+weighs them and their product:
 
     p = sum over k of w_k(context) p_k,   k: n-grams, network, cache, and n-grams^a network^b cache^c, normalised
 
@@ -136,11 +137,14 @@ class Gate(nn.Module):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a mixture knows of the symbols so far: the network's state, the n-grams' nodes, and the symbols."""
+    """What a mixture knows of the symbols so far: the network's state, the n-grams' nodes, and the symbols, of which
+    the first `given` were given to it.
+    """
 
     state: State
     nodes: list[int]
     history: NDArray[np.unsignedinteger]
+    given: int
 
 
 class Mixture(TextModel):
@@ -322,21 +326,22 @@ class MixturePredictor(NetPredictor):
     def context(self, symbols: list[int]) -> Any:
         """All of the symbols, read at once."""
         history = np.asarray(symbols, np.uint32)
-        return Reading(self.network.context(symbols), self.model.counts.context(symbols), history)
+        return Reading(self.network.context(symbols), self.model.counts.context(symbols), history, len(history))
 
     def extend(self, context: Any, symbol: int) -> Any:
-        """One symbol more."""
+        """One symbol more, that it wrote itself: the cache counts none of these, or it would feed on repetitions."""
         return Reading(
             self.network.extend(context.state, symbol),
             self.model.counts.extend(context.nodes, symbol),
-            np.append(context.history[-WINDOW:], np.uint32(symbol)),
+            np.append(context.history, np.uint32(symbol)),
+            context.given,
         )
 
     @torch.inference_mode()
     def distribution(self, context: Any, longest: int | None = None) -> Floats:
         """(size,) the next symbol's probabilities."""
         remembered = torch.from_numpy(self.model.counts.distribution(context.nodes))
-        cached = torch.from_numpy(recent(context.history, self.size))
+        cached = torch.from_numpy(recent(context.history, self.size, context.given))
         log_p = self.model.gate(self.model.joined(remembered, context.state.logits, cached))
         return probabilities(torch.cat([log_p.new_zeros(1), log_p]), self.unknown).numpy()
 

@@ -63,8 +63,8 @@ RECIPES: dict[str, Recipe] = {
     "gpt-scripture": Recipe(
         "gpt", "kjv", 20.0, "kjv:val", {"layers": 4, "width": 160, "heads": 5, "context": 256, "batch": 8}
     ),
-    "gpt-austen": Recipe("gpt", "austen", 6.0, "austen:val", base="gpt-scripture"),
-    "mixture-scripture": Recipe("mixture", "kjv", 15.0, "kjv:val", {"max_counts": 600_000}),
+    "gpt-austen": Recipe("gpt", "austen", 9.0, "austen:val", base="gpt-scripture"),
+    "mixture-scripture": Recipe("mixture", "kjv", 20.0, "kjv:val", {"max_counts": 600_000}),
     "bert-scripture": Recipe("bert", "kjv", 25.0, "kjv:val"),
     "lstm-names": Recipe(
         "lstm",

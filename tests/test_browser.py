@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,11 +152,24 @@ def test_a_new_chat_stays_empty_though_a_request_was_running(visitor: Visitor) -
 
 
 def test_the_viewer_enlarges_leafs_downloads_and_gives_the_focus_back(visitor: Visitor) -> None:
-    page = visitor.page
+    page, held, may_come = visitor.page, [], threading.Event()
+
+    def hold(route: Any) -> None:
+        if route.request.resource_type == "image" and not may_come.is_set():
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**", hold)
     answer = visitor.ask("draw two sneakers")
     answer.locator(".aw-shot").first.focus()
     page.keyboard.press("Enter")
     viewer = page.locator("dialog.aw-viewer")
+    viewer.wait_for()
+    assert held and not any(loaded(answer.locator("img")))  # the small pictures come later
+    may_come.set()
+    for route in held:
+        route.continue_()
     page.wait_for_function("document.querySelector('.aw-viewer img').width > 400")
     assert viewer.locator("img").bounding_box()["width"] % 28 == 0
     page.keyboard.press("ArrowRight")

@@ -21,7 +21,7 @@ def test_a_line_is_looked_into_and_a_line_that_cannot_be_says_why(chromium: Any,
     assert page.get_by_label("Model").input_value()
     line.fill("")
     page.click("#aw-inside button:has-text('Look inside')")
-    page.wait_for_selector("#aw-inside [role=alert]")
+    assert "no text to look at" in page.wait_for_selector("#aw-inside [role=alert]").inner_text()
     assert page.locator(PICTURE).count() == 0
     assert visitor.hosts == {"127.0.0.1"} and visitor.problems == []
     visitor.context.close()

@@ -51,14 +51,27 @@ def test_it_is_better_than_its_parts(model):
 def test_what_it_predicts_sums_to_one_and_is_what_it_scores(model):
     text = tale(3, 30).text[: SMALL.context]
     predictor, nats = model.predictor, []
-    context = predictor.context([])
-    for symbol in model.vocabulary.encode(text).tolist():
-        p = predictor.distribution(context)
+    symbols = model.vocabulary.encode(text).tolist()
+    for i, symbol in enumerate(symbols):
+        p = predictor.distribution(predictor.context(symbols[:i]))
         assert p.sum() == pytest.approx(1, abs=1e-6) and p[UNKNOWN] == pytest.approx(model.network.unknown)
         nats.append(-np.log(p[symbol]))
-        context = predictor.extend(context, symbol)
     rest = model.score(Texts((text,), True))["nats_per_char"] * len(text) - sum(nats)
     assert abs(rest) < 0.05 * sum(nats)  # at the very beginning the n-grams see no text before, or an unknown symbol
+
+
+def test_its_cache_counts_what_it_was_given_alone(model):
+    predictor, symbols = model.predictor, model.vocabulary.encode("the cat and the c").tolist()
+    context = predictor.context(symbols[:12])
+    for symbol in symbols[12:]:
+        context = predictor.extend(context, symbol)
+    cached = recent(context.history, predictor.size, context.given)
+    assert context.given == 12 and np.array_equal(context.history, symbols)
+    assert cached.argmax() == model.vocabulary.symbols["a"]  # after " c", which the given text has once
+    assert recent(context.history, predictor.size, 0) == pytest.approx(1 / predictor.size)
+    later = np.append(context.history, context.history[1:])  # longer than a window the given part falls out of it
+    far = np.concatenate([later, np.full(WINDOW, symbols[0], np.uint32)])
+    assert recent(far, predictor.size, len(later)) == pytest.approx(1 / predictor.size)
 
 
 def test_a_context_stays_as_it_is_when_it_is_extended(model):

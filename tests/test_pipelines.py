@@ -64,7 +64,7 @@ def test_a_tale_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     read = Reader(page)
     assert f"The Tale of {tale.name}" in read.text
     assert all(str(verse.content).strip() in read.text for verse in tale.verses)
-    assert "cgan-fashion, gpt-scripture, lstm-names; seed 7." in read.text
+    assert "cgan-fashion, lstm-names, mixture-scripture; seed 7." in read.text
     assert read.tags.count("img") == 2 and not {"script", "link", "iframe"} & {*read.tags}
     assert not re.search(r"https?:|@import|url\(", page)
     for link, picture in zip(read.links, tale.pictures, strict=True):
@@ -122,11 +122,19 @@ def test_variations_go_over_seeds_temperatures_and_models() -> None:
     assert len({artifact.sha256 for artifact in coats.artifacts}) == 3
     assert "| cgan-fashion | 6 |" in coats.table() and Reader(coats.html()).tags.count("img") == 3
     asked = {"tool": "write_text", "args": {"words": 8}, "temperatures": [0.2, 1.5], "seeds": [1, 2]}
-    verses = variations().invoke({**asked, "models": ["gpt-scripture"]})
+    verses = variations().invoke({**asked, "models": ["mixture-scripture"]})
     assert [(e.args["temperature"], e.args["seed"]) for e in verses.entries] == [(0.2, 1), (0.2, 2), (1.5, 1), (1.5, 2)]
     assert variations().invoke(asked).artifacts[0].content == verses.artifacts[0].content
     hotter = variations().invoke({"tool": "write_text", "temperatures": [0.2, 1.5]})
     assert len({entry.args["seed"] for entry in hotter.entries}) == 1
+
+
+def test_a_contest_may_be_of_a_tool_without_a_model_among_its_arguments(home: Path) -> None:
+    shutil.copytree(PRETRAINED / "bert-scripture", home / "models" / "second-bert")
+    result = contest().invoke({"tool": "fill_blanks", "args": {"text": "And God [MASK] unto Moses."}})
+    assert [entry.model for entry in result.entries] == ["bert-scripture", "second-bert"]
+    assert [item.provenance.generator for item in result.artifacts] == ["bert-scripture", "second-bert"]
+    assert not any(entry.problem for entry in result.entries)
 
 
 def test_a_contest_is_between_all_models_that_serve(home: Path) -> None:

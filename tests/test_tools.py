@@ -22,6 +22,8 @@ EXAMPLES = {
     "morph_images": {"start": "coat", "end": "bag", "frames": 3, "seed": 1},
     "vary_image": {"count": 2, "seed": 1},  # and an image, see `_example`
     "write_text": {"prompt": "In the beginning", "words": 12, "seed": 1},
+    "fill_blanks": {"text": "In the beginning God [MASK] the heaven."},
+    "write_code": {"prompt": "def area(radius):", "lines": 4, "seed": 1},
     "invent_names": {"count": 3, "starts_with": "Ma", "seed": 1},
     "about": {"topic": "what can you do"},
 }
@@ -73,7 +75,15 @@ def test_a_tool_call_carries_references_not_bytes():
 
 
 def test_make_gives_artifacts_that_can_be_made_again(tmp_path):
-    for name in ("generate_image", "morph_images", "vary_image", "write_text", "invent_names"):
+    for name in (
+        "generate_image",
+        "morph_images",
+        "vary_image",
+        "write_text",
+        "fill_blanks",
+        "write_code",
+        "invent_names",
+    ):
         for i, artifact in enumerate(make(name, **_example(name))):
             path = artifact.write(tmp_path / f"{name}{i}{artifact.suffix}")
             with reading(lambda identifier: Store().get(identifier).open()):
@@ -133,8 +143,15 @@ def test_a_morph_from_a_stored_picture_can_be_made_again(tmp_path, capsys, monke
 
 def test_one_model_is_a_tool_of_its_own():
     tool = generator_tool("vae-fashion")
-    assert "model" not in tool.args or tool.name == "vae_fashion"
-    assert "vae-fashion" in tool.invoke({"subject": "coat", "seed": 3})
+    assert tool.name == "vae_fashion"
+    assert "with vae-fashion, seed 3" in tool.invoke({"subject": "coat", "seed": 3})
+    with pytest.raises(RequestError, match="leave model out"):
+        tool.invoke({"subject": "coat", "model": "cgan-fashion"})
+    assert "with gpt-code, seed 1" in generator_tool("gpt-code").invoke(
+        EXAMPLES["write_code"]
+    )  # it has no such argument
+    with pytest.raises(RequestError, match=r"no model '\.'; there are "):
+        generator_tool(".")
 
 
 def test_the_prompt_says_what_the_models_know():

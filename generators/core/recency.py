@@ -15,15 +15,18 @@ WINDOW = 20_000  # symbols that are looked back at
 LONGEST = 5  # symbols, of the context that is looked for
 
 
-def recent(history: NDArray[np.unsignedinteger], size: int) -> Floats:
+def recent(history: NDArray[np.unsignedinteger], size: int, read: int | None = None) -> Floats:
     """(size,) probabilities of the next symbol by the n-grams of `history`, (N,), of which the last `WINDOW` count.
+
+    read: how many of the first symbols are counted; None: all. The others are context only.
 
     Interpolated by method C of Witten & Bell 1991, from a uniform distribution on: a context that was seen N times,
     before U different symbols, leaves U / (N + U) to the shorter one.
     """
+    read = max((len(history) if read is None else read) - max(len(history) - WINDOW, 0), 0)
     history = history[-WINDOW:]
     p, n = np.full(size, 1.0 / size), len(history)
-    at = np.arange(n)  # of the symbols that followed the context
+    at = np.arange(read)  # of the symbols that followed the context
     for length in range(LONGEST + 1):
         if length:
             at = at[at >= length]

@@ -8,7 +8,7 @@ asked for, rounded up to whole pieces of its context. The n-grams (modified Knes
 tuned) are of the BERT's training text and vocabulary. The BERT hides every seventh word at once, so the 6 words on
 either side of a blank are shown; the n-grams see the next 1 to 4 of these, also beyond the edges of the BERT's pieces,
 where it sees nothing. An unknown word is never guessed by either: it counts as missed and costs the logarithm of the
-vocabulary's size, and beside a blank both see that an unknown word stands there.
+vocabulary's size. Beside a blank an unknown word looks like a blank to the BERT; the n-grams see what it is.
 
 Exits with 1 unless the BERT is better than every n-gram model in nats and among the first five guesses; does nothing
 where the model is not here.

@@ -33,6 +33,7 @@
       const fit = Math.min((innerWidth * 0.92) / to.naturalWidth, (innerHeight * 0.8) / to.naturalHeight);
       to.width = to.naturalWidth * (fit > 1 ? Math.min(Math.floor(fit), 24) : fit);
     };
+    to.removeAttribute("width");
     to.src = from.src; // which may still be loading
     to.alt = from.alt;
     to.className = from.className;
