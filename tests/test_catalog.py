@@ -82,7 +82,7 @@ def test_what_the_prompt_lists_is_listed_once():
     specs = {spec["name"]: spec["parameters"]["properties"] for spec in catalog.tool_specs()}
     assert "ankle-boot" in specs["generate_image"]["subject"]["description"]
     assert "ankle-boot" not in str(specs["morph_images"])
-    assert specs["write_text"]["style"]["description"] == "kind of text: scripture"
+    assert specs["write_text"]["style"]["description"] == "kind of text: austen, scripture"
 
 
 def test_figures_on_a_shared_set_decide(trained):

@@ -13,6 +13,7 @@ from generators.core.artifact import Artifact, open_artifact
 from generators.core.errors import Cancelled, CheckpointError, RequestError
 from generators.core.generator import Cancel, Request
 
+WITHOUT_LUCK = ("fill_blanks",)  # what is likeliest, whatever the seed
 MODELS = sorted(path.parent.name for path in generators.PRETRAINED.glob("*/config.json"))
 
 
@@ -23,6 +24,7 @@ def request(model, **more) -> Request:
         "generate_image": {"subject": label, "count": 4},
         "write_text": {"words": 20},
         "write_code": {"prompt": "def area(radius):", "lines": 6},
+        "fill_blanks": {"text": "And the ___ said unto him, Fear [MASK]."},
         "invent_names": {"count": 4},
     }
     task = next(task for task in args if task in model.tasks)
@@ -45,7 +47,8 @@ def test_something_is_shipped():
 def test_the_same_seed_makes_the_same(model):
     first, again, other = made(model, request(model)), made(model, request(model)), made(model, request(model), 6)
     assert [a.sha256 for a in first] == [a.sha256 for a in again]
-    assert [a.sha256 for a in first] != [a.sha256 for a in other]
+    differs = [a.sha256 for a in first] != [a.sha256 for a in other]
+    assert differs != (request(model).task in WITHOUT_LUCK)
 
 
 def test_a_batch_contains_the_smaller_batch(model):
@@ -104,6 +107,10 @@ def test_cancelled_before_it_starts(model):
 
 
 def test_raw_samples(model):
+    if set(model.tasks) <= set(WITHOUT_LUCK):
+        with pytest.raises(RequestError, match="no raw samples"):
+            model.sample(6, seed=3)
+        return
     arrays = model.sample(6, seed=3)
     if "images" in arrays:
         assert arrays["images"].dtype == np.uint8 and len(arrays["images"]) == 6

@@ -13,7 +13,16 @@ from chains.tuning.grammar import synonyms, words
 from chains.tuning.invented import invented_tools
 
 PLAIN = {"notes": "all", "disguise": False, "slim": False, "jitter": False, "pictures": True}  # a list as it stands
-SERVED = ("generate_image", "morph_images", "vary_image", "write_text", "invent_names", "about")
+SERVED = (
+    "generate_image",
+    "morph_images",
+    "vary_image",
+    "write_text",
+    "fill_blanks",
+    "write_code",
+    "invent_names",
+    "about",
+)
 NAME_KINDS = (
     ["surname", "female", "male"],
     ["surname", "female first", "male first"],
@@ -143,7 +152,7 @@ def default_tools() -> list[ShownTool]:
     """The list that the app shows with the models that it brings."""
     known = {
         "subject": [*synonyms("labels digits"), *(label.partition("/")[0] for label in synonyms("labels fashion"))],
-        "style": ["scripture"],
+        "style": ["austen", "scripture"],
         "kind": ["surname", "female", "male"],
     }
     fits = {"generate_image": ("subject",), "write_text": ("style",), "invent_names": ("kind",)}
