@@ -30,7 +30,7 @@ from generators.core.layers import Block, attention_of, norm, rotary_tables
 from generators.core.optim import muon_and_adam
 from generators.core.symbols import stored
 from generators.core.training import Run, share, train
-from generators.core.vocabulary import Words, capitalisations
+from generators.core.vocabulary import Words
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -267,19 +267,8 @@ class BERT(Generator):
         return text, [self._told(symbols, spots, gaps) for spots in places]
 
     def _read(self, part: str) -> tuple[list[int], list[str]]:
-        """The symbols of a part of the text, read as one line, and its unknown words, each once.
-
-        A word may be known under other capitals, or only with the space before it or only without.
-        """
-        symbols: list[int] = []
-        unknown: dict[str, None] = {}
-        known = self.vocabulary.symbols
-        for word in self.vocabulary.split(SPACES.sub(" ", part).removesuffix(" ")):
-            forms = capitalisations(word) + capitalisations(word[1:] if word.startswith(" ") else f" {word}")
-            symbols.append(next((known[form] for form in forms if form in known), UNKNOWN))
-            if symbols[-1] == UNKNOWN:
-                unknown[word.strip()] = None
-        return symbols, list(unknown)
+        """The symbols of a part of the text, read as one line, and its unknown words, each once."""
+        return self.vocabulary.understand(SPACES.sub(" ", part).removesuffix(" "))
 
     def _line(self, known: list[list[int]], lengths: list[int]) -> tuple[list[int], list[list[int]]]:
         """The symbols with the blanks hidden, and the places of each blank."""

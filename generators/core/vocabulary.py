@@ -160,11 +160,14 @@ class Words(Vocabulary):
         return [word for word in WORD.findall(text) if word not in self.symbols]
 
     def understand(self, text: str) -> tuple[list[int], list[str]]:
-        """What a person typed: its symbols, words also under other capitals, and what is not known, each once."""
+        """What a person typed: its symbols, and what is not known of it, each once.
+
+        A word may be known under other capitals, or only with the space before it or only without.
+        """
         symbols: list[int] = []
         unknown: dict[str, None] = {}
         for word in WORD.findall(text):
-            forms = capitalisations(word)
+            forms = capitalisations(word) + capitalisations(word[1:] if word.startswith(" ") else f" {word}")
             symbols.append(next((self.symbols[form] for form in forms if form in self.symbols), UNKNOWN))
             if symbols[-1] == UNKNOWN:
                 unknown[word.strip()] = None
