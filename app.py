@@ -133,6 +133,19 @@ def train(
 
 
 @cli.command()
+def merge(
+    models: Annotated[list[str], typer.Argument(metavar="NAME_OR_DIR...", help="Two or more models of one family.")],
+    weights: Annotated[
+        list[float] | None, typer.Option("--weight", help="A model's weight; one for each, in order; default: alike.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The new model's name; default: FAMILY-A-B.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the model here and nowhere else.")] = None,
+) -> None:
+    """One Markov model of several, whose probabilities are the weighted means of theirs; prints its folder."""
+    commands.merge(models, weights or [], name, out)
+
+
+@cli.command()
 def score(model: Model, data: Data, json: Json = False) -> None:
     """The exact held-out loss of a model on data."""
     commands.score(model, data, json)

@@ -29,11 +29,11 @@ FREE = frozenset({"write_text"})
 
 
 def vocabulary(info: ModelInfo, task: str) -> list[str]:
-    """What a model knows of its task's open arguments: its labels, and for a text model the style it writes.
+    """What a model knows of its task's open arguments: its labels, and without any a text model the style it writes.
 
-    A model of pictures that had no labels knows what its data is called: `dcgan-pets` draws pets.
+    That, like what a model of pictures draws that had no labels, is what its data is called: `dcgan-pets` draws pets.
     """
-    if task == "write_text" or (info.medium == "image" and not info.labels):
+    if not info.labels and (task == "write_text" or info.medium == "image"):
         return [info.name.split("-", 1)[-1]]
     return info.labels
 
@@ -52,7 +52,8 @@ def tool_specs(infos: list[ModelInfo] | None = None) -> list[dict[str, Any]]:
         if served or task == "about":
             arguments = KNOWN_BY.get(task, ())
             # Two arguments with the same words would tell the LLM twice, at twice the length of the prompt.
-            labelled = [info for info in served if info.labels] or served  # what data is called is no kind of thing
+            named = [info for info in served if info.labels]  # what data is called is no kind of thing, but a style
+            labelled = served if task in FREE else named or served
             known = {arguments[0]: _words(task, labelled)} if len(arguments) == 1 else None
             specs.append(describe(task, known))
     return specs

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from chains.inside import inspect
 from chains.terminal import Ticker
-from chains.training import Interrupted, Training, train
+from chains.training import Interrupted, Training, merge, train
 
 if TYPE_CHECKING:
     from chains.events import Event
@@ -41,6 +41,7 @@ __all__ = [
     "inspect",
     "left_behind",
     "mcp",
+    "merge",
     "regenerate",
     "route",
     "sample",
@@ -51,8 +52,8 @@ __all__ = [
 ]
 
 NAMES = (
-    "app", "chat", "route", "list", "generate", "train", "score", "sample", "inspect", "regenerate", "tale", "mcp",
-    "doctor",
+    "app", "chat", "route", "list", "generate", "train", "merge", "score", "sample", "inspect", "regenerate", "tale",
+    "mcp", "doctor",
 )  # fmt: skip
 MAX_SAMPLES = 100_000
 MCP_PORT = 7861

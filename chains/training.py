@@ -108,6 +108,30 @@ def train(asked: Training) -> Path:
     return target
 
 
+def merge(names: list[str], weights: list[float], name: str | None, out: Path | None) -> Path:
+    """One model of several of a family, see `Generator.merged`; saves it, prints and returns its folder.
+
+    Raises ValueError for models or weights that do not fit together, and OSError.
+    """
+    import generators
+
+    models = [generators.load(one) for one in names]
+    family = models[0].family
+    for model in models:
+        if model.family != family:
+            raise ValueError(f"{model.info.name} is of the family {model.family}, not {family}; merge models of one.")
+    stem = "-".join(model.info.name.removeprefix(f"{family}-") for model in models)
+    asked = Training(family, stem, name=name, out=out)
+    target, _ = _places(asked)
+    made = type(models[0]).merged(models, weights or None)
+    made.info.name = asked.model_name
+    told = " ".join(f"--weight {weight:g}" for weight in weights)
+    made.note_training(f"artwright merge {' '.join(model.info.name for model in models)} {told}".rstrip())
+    made.save_pretrained(target)
+    print(target)
+    return target
+
+
 def _recorded(asked: Training) -> str:
     """The command for the model card, which may be passed on: without this machine's folders."""
     val = Path(asked.val).name if asked.val else None

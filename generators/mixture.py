@@ -14,7 +14,7 @@ each (stacked generalisation: Wolpert 1992). Afterwards the n-grams are counted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
@@ -337,13 +337,62 @@ class MixturePredictor(NetPredictor):
             context.given,
         )
 
-    @torch.inference_mode()
     def distribution(self, context: Any, longest: int | None = None) -> Floats:
         """(size,) the next symbol's probabilities."""
-        remembered = torch.from_numpy(self.model.counts.distribution(context.nodes))
-        cached = torch.from_numpy(recent(context.history, self.size, context.given))
-        log_p = self.model.gate(self.model.joined(remembered, context.state.logits, cached))
-        return probabilities(torch.cat([log_p.new_zeros(1), log_p]), self.unknown).numpy()
+        remembered = self.model.counts.distribution(context.nodes)
+        cached = recent(context.history, self.size, context.given)
+        return self._weighed(remembered, context.state.logits, cached)
+
+    def advanced(self, context: Any, symbols: Sequence[int]) -> Any:
+        """The context after these symbols."""
+        nodes = context.nodes
+        for symbol in symbols:
+            nodes = self.model.counts.extend(nodes, symbol)
+        history = np.append(context.history, np.asarray(symbols, np.uint32))
+        return Reading(self.network.advanced(context.state, symbols), nodes, history, context.given)
+
+    def forked(self, context: Any, count: int) -> Any:
+        """The network's contexts, and the rest of each."""
+        return [self.network.forked(context.state, count), [context] * count]
+
+    def stepped(self, contexts: Any, rows: Ints, symbols: Ints) -> Any:
+        """Those of `rows`, each after one more symbol."""
+        rest = [
+            replace(
+                contexts[1][k],
+                nodes=self.model.counts.extend(contexts[1][k].nodes, symbol),
+                history=np.append(contexts[1][k].history, np.uint32(symbol)),
+            )
+            for k, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)
+        ]
+        return [self.network.stepped(contexts[0], rows, symbols), rest]
+
+    def each_distribution(self, contexts: Any) -> Floats:
+        """(K, size) the next symbol's probabilities in each of K contexts."""
+        remembered = np.stack([self.model.counts.distribution(one.nodes) for one in contexts[1]])
+        cached = np.stack([recent(one.history, self.size, one.given) for one in contexts[1]])
+        return self._weighed(remembered, contexts[0].logits, cached)
+
+    def foreseen(self, context: Any, rows: Sequence[Sequence[int]]) -> list[Floats]:
+        """For every row of T symbols after the context, (T + 1, size): before each of them, and after the last."""
+        tail = context.history[len(context.history) - min(len(context.history), self.model.counts.order - 1) :]
+        remembered, cached = [], []
+        for row in rows:
+            read = np.concatenate([context.history, np.asarray(row, np.uint32)])
+            ends = range(len(context.history), len(read) + 1)
+            remembered.append(self.model.counts.distributions(np.asarray([*tail, *row, UNKNOWN]))[len(tail) :])
+            cached.append(np.stack([recent(read[:end], self.size, context.given) for end in ends]))
+        logits = torch.cat(self.network.logits(context.state, rows))
+        p = self._weighed(np.concatenate(remembered), logits, np.concatenate(cached))
+        return np.split(p, np.cumsum([len(part) for part in cached])[:-1])
+
+    @torch.inference_mode()
+    def _weighed(self, remembered: NDArray[Any], logits: Tensor, cached: NDArray[Any]) -> Floats:
+        """What counts, network and cache come to, (..., size)."""
+        parts = self.model.joined(torch.from_numpy(remembered), logits, torch.from_numpy(cached))
+        log_p = self.model.gate(parts)
+        p = probabilities(torch.cat([torch.zeros_like(log_p[..., :1]), log_p], -1), self.unknown)
+        return np.asarray(p.numpy())
 
 
 def held_stretches(total: int) -> list[tuple[int, int]]:

@@ -39,7 +39,7 @@ from generators.data.splits import Images, Texts
 @dataclass(frozen=True)
 class Recipe:
     """How one shipped model is made. score_on: what `load_all` reads for the held-out figures. base: the model that it
-    goes on from, "" for none.
+    goes on from, "" for none. labels: what the model says it knows, where that is not what its data says.
     """
 
     family: str
@@ -48,6 +48,7 @@ class Recipe:
     score_on: str
     config: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
+    labels: tuple[str, ...] = ()
 
 
 END = "\x03"  # end of text: no item has it
@@ -73,6 +74,7 @@ RECIPES: dict[str, Recipe] = {
         "names:test",
         {"layers": 3, "width": 128, "context": 32, "batch": 128, "learning_rate": 0.01},
     ),
+    "hmm-words": Recipe("hmm", "kjv", 10.0, "kjv:val", {"states": 96}, labels=("scripture",)),
     "markov-names": Recipe("markov", "names", None, "names:test", {"order": 6}),
     "markov-scripture": Recipe("markov", "kjv", None, "kjv:val", {"order": 4, "level": "word", "max_mib": 3.9}),
 }
@@ -112,6 +114,7 @@ def pretrain(
     if isinstance(model, PictureModel) and model.info.labels:
         model.info.scores.append(accuracy_score(model, splits, held_out, recipe.score_on))
     model.info.name = name
+    model.info.labels = list(recipe.labels) or model.info.labels
     model.save_pretrained((place or generators.PRETRAINED) / name)
     if not again:
         shutil.rmtree(folder, ignore_errors=True)

@@ -129,13 +129,13 @@ def test_a_word_cut_short_is_finished_as_likely_as_it_is():
             return self.p.copy()
 
     tokens = ["", " c", "a", " cat", "at", "b"]
-    writer = Writer(Fixed(), tokens, False, 1.0, np.random.default_rng(0), Cancel())
+    writer = Writer(Fixed(), tokens, 1.0, np.random.default_rng(0), Cancel())
     drawn = ["|".join(tokens[i] for i in writer.completed([], [1, 2])) for _ in range(4000)]
     expected = {" cat": 0.25, " c|a": 0.3 * 0.2, " c|at": 0.3 * 0.1}
     assert set(drawn) == set(expected)
     for text, p in expected.items():
         assert drawn.count(text) / 4000 == pytest.approx(p / sum(expected.values()), abs=0.03)
-    certain = Writer(Fixed(), tokens, False, 0.0, np.random.default_rng(0), Cancel())
+    certain = Writer(Fixed(), tokens, 0.0, np.random.default_rng(0), Cancel())
     assert certain.completed([], [1, 2]) == [3]
 
 
@@ -189,7 +189,7 @@ def test_a_sentence_ends_with_the_quote_that_closes_it(parts, text):
             return np.eye(len(tokens))[1 + context % len(parts)]
 
     tokens = ["", *parts]
-    writer = Writer(Script(), tokens, False, 0.0, np.random.default_rng(0), Cancel())
+    writer = Writer(Script(), tokens, 0.0, np.random.default_rng(0), Cancel())
     assert "".join(tokens[symbol] for symbol in finished(writer.onwards([], 2))) == text
 
 

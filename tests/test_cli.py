@@ -69,7 +69,7 @@ def _tasks() -> list[str]:
         (["train", "vae", "--data", "x", "--minutes", "1", "--steps", "2"], ["not both"]),
         (["train", "markov", "--data", "x.txt", "--seed", "-1"], ["--seed"]),
         (["train", "markov", "--data", "x.txt", "--resume"], ["--resume"]),
-        (["train", "markov", "--data", "x.txt", "--from", "markov-names"], ["--from"]),
+        (["train", "vae", "--data", "x", "--from", "vae-digits"], ["--from"]),
         (["score", "nobody", "--data", "x.txt"], ["nobody"]),
         (["sample", "nobody", "--count", "1", "--out", "a.npz"], ["nobody"]),
         (["sample", "nobody", "--count", "-1", "--out", "a.npz"], ["--count"]),

@@ -276,3 +276,29 @@ def test_the_command_to_resume_is_the_one_that_was_typed():
         "artwright train vae --data 'my pictures' --name x --steps 60 --set latent=8 --resume"
     )
     assert Training("vae", "/data/My Pictures.zip").model_name == "vae-my-pictures"
+
+
+def test_more_text_and_several_models(artwright, home, tmp_path):
+    for name, line in (("sea", "She sold sea shells by the sea shore, and the shells were sea shells.\n"),
+                       ("sky", "He saw the stars in the sky by night, and the sky was full of stars.\n")):  # fmt: skip
+        (tmp_path / f"{name}.txt").write_text(line * 40)
+    assert artwright("train", "markov", "--data", "sea.txt").returncode == 0
+    done = artwright("train", "markov", "--data", "sky.txt", "--from", "markov-sea", "--name", "both")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((home / "models" / "both" / "config.json").read_text())["base"]["name"] == "markov-sea"
+    assert artwright("train", "markov", "--data", "sky.txt", "--set", "max_copied=20").returncode == 0
+    done = artwright("merge", "markov-sea", "markov-sky", "--weight", "2", "--weight", "1")
+    assert done.returncode == 0, done.stderr
+    merged = Path(done.stdout.strip())
+    assert merged == home / "models" / "markov-sea-sky" and "0.67 and 0.33" in (merged / "README.md").read_text()
+    for model in ("both", "markov-sea-sky"):
+        scored = json.loads(artwright("score", model, "--data", "sky.txt", "--json").stdout)
+        assert 0 < scored["nats_per_char"] < 1
+        made = artwright("generate", "write_text", "--args", json.dumps({"model": model, "words": 8, "seed": 1}))
+        assert made.returncode == 0, made.stderr
+    a_mistake(artwright("merge", "markov-sea"), "two models or more")
+    a_mistake(artwright("merge", "markov-sea", "markov-names"), "cannot be merged with")
+    a_mistake(artwright("merge", "markov-sea", "lstm-names"), "is of the family lstm")
+    a_mistake(artwright("merge", "vae-digits", "vae-fashion"), "vae models cannot be merged")
+    a_mistake(artwright("merge", "markov-sea", "nobody"), "no model 'nobody'")
+    a_mistake(artwright("merge", "markov-sea", "markov-sky", "--weight", "1"), "one a model")

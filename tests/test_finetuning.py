@@ -202,6 +202,6 @@ def test_the_command_line(artwright, tmp_path: Path, home: Path):
     a_mistake(artwright(*going_on, "nobody"), "nobody", "gru-a")
     a_mistake(artwright("train", "rnn", "--data", "b.txt", "--from", "gru-a"), "family gru, not rnn")
     a_mistake(artwright(*going_on, "gru-a", "--set", "width=32"), "width is 16 in gru-a")
-    a_mistake(artwright("train", "markov", "--data", "b.txt", "--from", "gru-a"), "only codegpt, gpt, gru, lstm, rnn")
+    a_mistake(artwright("train", "mixture", "--data", "b.txt", "--from", "gru-a"), "only codegpt, gpt, gru")
     assert not (home / "runs" / "gru-b" / CHECKPOINT).exists()
     assert "--from gru-a --set lora=2" in Training("gru", "b.txt", start="gru-a", settings=("lora=2",)).command()

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
+from generators.core.discounts import lookups, loss_and_slopes
 from generators.core.errors import Cancelled, CheckpointError, RequestError
 from generators.core.generator import Cancel, Partial, Request
 from generators.core.kneser_ney import KneserNey, discounts_of
@@ -129,13 +130,13 @@ def test_every_context_sums_to_one_and_agrees_with_the_score(nodes):
 def test_the_gradient_of_the_discounts():
     sequence = np.concatenate([[9], np.random.default_rng(0).geometric(0.4, 500).clip(1, 7)])
     model = KneserNey.fit(sequence, size=9, starts=1, order=3)
-    table = model._lookups(np.random.default_rng(1).integers(0, 8, 80))
+    table = lookups(model, np.random.default_rng(1).integers(0, 8, 80))
     discounts = np.stack([level.discounts for level in model.levels])
-    _, slopes = model._loss_and_slopes(table, discounts)
+    _, slopes = loss_and_slopes(table, discounts)
     for at in np.ndindex(discounts.shape):
         step = np.zeros_like(discounts)
         step[at] = 1e-6
-        up, down = (model._loss_and_slopes(table, discounts + sign * step)[0] for sign in (1, -1))
+        up, down = (loss_and_slopes(table, discounts + sign * step)[0] for sign in (1, -1))
         assert slopes[at] == pytest.approx((up - down) / 2e-6, abs=1e-7)
 
 

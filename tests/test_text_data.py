@@ -11,7 +11,7 @@ import pytest
 from test_rdb import HEADER, vector, write_database
 
 from generators.data import text
-from generators.data.splits import DataError, Pieces, Texts
+from generators.data.splits import DataError, Pieces, Stored, Texts
 from generators.data.text import is_list, load, load_all, proper_name
 
 NAMES = [f"Name{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)]
@@ -224,3 +224,20 @@ def test_austen(packaged):
     assert text.endswith("than in its national importance.\n") and load_all("austen") == splits.val
     assert text.count("\n\n") == 50 + 61 + 48 + 55 + 31 + 24 - 1  # between the chapters
     assert "\n\n\n" not in text and "  " not in text and "_" not in text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_text_in_a_file_is_the_text_in_memory(tmp_path, monkeypatch, encoding):
+    line = "The caf\u00e9 \u201cat the end\u201d of a long street is open until late tonight, she said.\r\n"
+    (tmp_path / "a.txt").write_bytes((line * 50).encode(encoding))
+    (tmp_path / "b.txt").write_bytes(("\r\n" + line * 9).encode(encoding))
+    in_memory = load(tmp_path)
+    monkeypatch.setattr(text, "LONGEST_LIST", 1000)
+    monkeypatch.setattr(text, "PIECE", 97)
+    in_file = load(tmp_path)
+    assert any(isinstance(piece, Stored) for piece in in_file.train.items.held)
+    assert (in_file.train.text, in_file.val.text) == (in_memory.train.text, in_memory.val.text)
+    assert "\r" not in in_file.train.text and in_file.source == in_memory.source
+    (tmp_path / "c.txt").write_bytes(bytes(range(256)) * 9)
+    with pytest.raises(DataError, match=r"c\.txt is not a text file"):
+        load(tmp_path)

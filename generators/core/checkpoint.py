@@ -31,12 +31,17 @@ FORMAT = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
-SHOWN = ("samples.png", "curves.svg")  # what a card may show
+SHOWN = ("samples.png", "curves.svg", "states.png")  # what a card may show
 Record = TypeVar("Record")
 
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on: python and the numeric packages."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("artwright", "torch", "numpy"):
         try:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from generators.core.errors import DataError
-from generators.core.generator import ModelInfo
 from generators.core.kneser_ney import UNKNOWN
 from generators.core.lora import LowRank
 from generators.data.splits import Splits, Texts
@@ -48,7 +47,7 @@ def start_from(base: LanguageModel, model: LanguageModel, seed: int) -> None:
             old = torch.cat([old, means])[places]
         tensor.copy_(old)
     model.known = np.union1d(base.known, model.known)
-    _note(model.info, base)
+    model.info.note_base(base)
     if model.config.lora:
         new = torch.nonzero(places >= symbols)[:, 0]
         inside = model.net.get_submodule(model.inside)
@@ -67,12 +66,3 @@ def _places(base: LanguageModel, model: LanguageModel, symbols: int) -> Tensor:
             *(kinds.get(name, symbols + 1) for name in model.info.labels or [""]),
         ]
     )
-
-
-def _note(info: ModelInfo, base: LanguageModel) -> None:
-    """Put into a model's information which one it goes on from, and under whose licence too."""
-    earlier = base.info.base.get("data")
-    data = f"{earlier}, then {base.info.data}" if earlier else base.info.data
-    info.base = {"name": base.info.name, "weights_sha256": base.weights_sha256, "data": data}
-    licences = dict.fromkeys([*base.info.licence.split(" and "), info.licence])
-    info.licence = " and ".join(licences)

@@ -37,7 +37,7 @@ from __future__ import annotations
 import io
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -164,6 +164,13 @@ class ModelInfo:
             seed=seed,
         )
 
+    def note_base(self, base: Generator) -> None:
+        """Note which model this one goes on from, and under whose licence too."""
+        earlier = base.info.base.get("data")
+        data = f"{earlier}, then {base.info.data}" if earlier else base.info.data
+        self.base = {"name": base.info.name, "weights_sha256": base.weights_sha256, "data": data}
+        self.licence = " and ".join(dict.fromkeys([*base.info.licence.split(" and "), self.licence]))
+
 
 class Generator(ABC):
     """A trainable model of one family; see the module's docstring for a whole example.
@@ -199,6 +206,14 @@ class Generator(ABC):
         that cannot.
         """
         raise ValueError(f"{self.family} models cannot go on from a trained model; fit a new one.")
+
+    @classmethod
+    def merged(cls, models: Sequence[Self], weights: Sequence[float] | None = None) -> Self:
+        """One model of several of this family, by `weights` (any sum; None: all alike).
+
+        Raises ValueError for models or weights that do not fit together, and in a family that cannot.
+        """
+        raise ValueError(f"{cls.family} models cannot be merged.")
 
     def refit_config(self, **given: Any) -> Any:
         """The options to go on with: as `given`, else by `refit_options`, else this model's own.

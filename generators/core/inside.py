@@ -18,10 +18,12 @@ from generators.core.errors import RequestError
 
 LONGEST = 120  # characters of a line
 GUESSES = 3  # likeliest tokens that are told at each place
+FOLLOWERS = 5  # commonest tokens after an n-gram that are told
 DIGITS = 4  # after the point, in JSON
 
 Array = NDArray[np.float32]
 Guesses = list[list[tuple[str, float]]]
+Followers = Sequence[tuple[str, list[tuple[str, int]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,12 @@ class Inside:
     gates: Mapping[str, Array] = field(default_factory=dict)  # (L, T, W) in [0, 1] by name, after reading `read`
     states: Mapping[str, Array] = field(default_factory=dict)  # (L, T, W) `hidden` and, of an LSTM, `cell`
     orders: Array | None = None  # (N + 1, T) share of p that n-grams of each length give; order 0 is uniform
+    counts: NDArray[np.int64] | None = None  # (N, T) how often the n-gram of each length that ends there was counted
+    totals: NDArray[np.int64] | None = None  # (N, T) how often its context was, whatever followed
+    followers: Followers = field(default_factory=list)  # (T,) longest context that is known there, what followed it
+    posteriors: Array | None = None  # (T, S) how likely a hidden Markov model's states are in each place of the line
+    path: NDArray[np.int64] | None = None  # (T,) the likeliest states, all together (Viterbi)
+    state_names: Sequence[str] = field(default_factory=list)  # (S,) what each state emits most
     weights: Array | None = None  # (T, E) of a mixture's experts, rows sum to 1
     experts: Sequence[str] = field(default_factory=list)  # (E,)
 
@@ -87,6 +95,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray):
+        if value.dtype.kind in "iu":
+            return value.tolist()
         return np.round(value.astype(np.float64), DIGITS).tolist()
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]

@@ -30,6 +30,9 @@ EXPERTS = ("#2b8cbe", "#e6974a", "#4aa564", "#9467bd", "#c44e52", "#8c8c8c")
 UNSEEN = (238, 234, 228)  # what comes later, which a causal model cannot see
 MOST = {"character": 6.0, "token": 8.0, "word": 10.0}  # nats of the strongest colour
 LAYERS, HEADS, UNITS = 6, 8, 12  # that are shown at most
+FOLLOWED = 48  # places whose followers are shown at most
+STATES = 16  # of a hidden Markov model that are shown at most, beside those on the likeliest path
+PATH = "#d9662b"
 LEGIBLE = 9  # pixels of a cell that has room for a letter
 MEANINGS = {
     "input": "input gate: how much of what is new goes in",
@@ -49,6 +52,8 @@ def picture(inside: Inside) -> Image.Image:
         panels.append(_attention(inside, inside.attention))
     if inside.states:
         panels += _memory(inside)
+    if inside.posteriors is not None and inside.path is not None:
+        panels.append(_hidden_states(inside, inside.posteriors, inside.path))
     if inside.weights is not None:
         heading = "Who is listened to: the weight of each expert in each place"
         panels.append(_bars(inside, inside.weights.T, heading, inside.experts, EXPERTS))
@@ -57,6 +62,8 @@ def picture(inside: Inside) -> Image.Image:
         heading = f"Where the probability comes from: n-grams of so many {inside.unit}s"
         colours = _hex(_ramp(np.linspace(0, 1, len(names)), ORDERS))
         panels.append(_bars(inside, inside.orders, heading, names, colours))
+    if inside.counts is not None and inside.totals is not None:
+        panels += [_counted(inside, inside.counts, inside.totals), _followed(inside)]
     page = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(p.height for p in panels) + GAP * (len(panels) - 1)), "white")
     y = MARGIN
     for panel in panels:
@@ -194,6 +201,119 @@ def _line(inside: Inside) -> Image.Image:
             draw.text((middle - 1, y + 62), f"{inside.nats[i]:.1f}", SOFT, _font(10), "mm")
             x += widths[i]
     return made
+
+
+def _hidden_states(inside: Inside, posteriors: Array, path: NDArray[np.int64]) -> Image.Image:
+    """A row for each state that matters on the line: how likely it is in each place, and the likeliest path."""
+    left, top, high = 250, 54, 26
+    peaks = np.maximum(posteriors.max(0), np.isin(np.arange(posteriors.shape[1]), path))
+    chosen = np.argsort(-peaks, kind="stable")[: max(STATES, len(set(path.tolist())))]
+    chosen = chosen[peaks[chosen] >= 0.1]
+    chosen = chosen[np.argsort(posteriors[:, chosen].argmax(0), kind="stable")]  # in the order of the line
+    cell = max(6, min(40, (INNER - left - 4) // len(path)))
+    made, draw = _canvas(INNER, top + high * len(chosen) + _room(inside.tokens, cell) + 10)
+    draw.text((0, 0), "Hidden states", INK, _font(17))
+    told = "a row for each state and what it emits most: how likely it is, given the whole line"
+    draw.text((0, 24), f"{told}.{_some(len(chosen), posteriors.shape[1], 'states')}", SOFT, _font(12))
+    _scale(draw, 840, 32, BLUE, ("0", "1"))
+    draw.line((1010, 32, 1034, 32), PATH, 3)
+    draw.text((1040, 32), "likeliest path", SOFT, _font(12), "lm")
+    colours = _ramp(posteriors[:, chosen].T, BLUE)
+    made.paste(Image.fromarray(colours.repeat(high, 0).repeat(cell, 1)), (left, top))
+    for row, state in enumerate(chosen.tolist()):
+        y = top + row * high
+        draw.text((left - 8, y + high // 2), _cut(inside.state_names[state], left - 14, 12), INK, _font(12), "rm")
+        draw.line((left, y, left + cell * len(path), y), "#e6dfd6")
+    for i in range(len(path)):
+        draw.line((left + i * cell, top, left + i * cell, top + high * len(chosen)), "#e6dfd6")
+    draw.rectangle((left - 1, top - 1, left + cell * len(path), top + high * len(chosen)), outline="#cfc7bd")
+    rows = {state: row for row, state in enumerate(chosen.tolist())}
+    points = [
+        (left + i * cell + cell // 2, top + rows[state] * high + high // 2) for i, state in enumerate(path.tolist())
+    ]
+    draw.line(points, PATH, 2)
+    for x, y in points:
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), PATH, "white")
+    _across(made, left, top + high * len(chosen), inside.tokens, cell, below=True)
+    return made
+
+
+def _cut(text: str, width: int, size: int) -> str:
+    """The beginning of a text, as much as fits."""
+    if _width(text, size) <= width:
+        return text
+    while text and _width(f"{text}\u2026", size) > width:
+        text = text[:-1]
+    return f"{text}\u2026"
+
+
+def _counted(inside: Inside, counts: NDArray[np.int64], totals: NDArray[np.int64]) -> Image.Image:
+    """A row for n-grams of each length, the longest on top: how often each was counted, on the share of its context."""
+    left, top, high = 44, 54, 24
+    cell = max(8, min(40, (INNER - left) // len(inside.tokens)))
+    size = 11 if cell >= 28 else 8
+    made, draw = _canvas(INNER, top + high * len(counts) + _room(inside.tokens, cell) + 10)
+    draw.text((0, 0), "What was counted", INK, _font(17))
+    told = "how often each n-gram was seen; shorter ones by how many different tokens stood before them"
+    draw.text((0, 24), told, SOFT, _font(12))
+    _scale(draw, 860, 32, BLUE, ("never after its context", "always"))
+    shares = counts / np.maximum(totals, 1)
+    for row, n in enumerate(range(len(counts) - 1, -1, -1)):
+        y = top + row * high
+        draw.text((left - 8, y + high // 2), str(n + 1), SOFT, _font(11), "rm")
+        for i in range(len(inside.tokens)):
+            x = left + i * cell
+            colour = tuple(_ramp(np.asarray(shares[n, i]), BLUE).tolist()) if totals[n, i] else UNSEEN
+            draw.rectangle((x, y, x + cell - 2, y + high - 2), colour)
+            if counts[n, i] and cell >= 18:
+                ink = "white" if shares[n, i] > 0.45 else INK
+                draw.text(
+                    (x + cell // 2 - 1, y + high // 2 - 1), _count_text(int(counts[n, i])), ink, _font(size), "mm"
+                )
+    _across(made, left, top + high * len(counts), inside.tokens, cell, below=True)
+    return made
+
+
+def _count_text(count: int) -> str:
+    """A count in four characters at most."""
+    for unit, name in ((10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.1f}{name}" if count < 10 * unit else f"{count // unit}{name}"
+    return str(count)
+
+
+def _followed(inside: Inside) -> Image.Image:
+    """What followed the longest context that is known in each place: two columns of lines."""
+    places = sorted(np.argsort(-inside.nats, kind="stable")[:FOLLOWED].tolist())
+    rows, high = -(-len(places) // 2), 20
+    made, draw = _canvas(INNER, 54 + rows * high + 6)
+    draw.text((0, 0), "The choice behind each", INK, _font(17))
+    which = f"; the {FOLLOWED} most surprising places are shown" if len(places) < len(inside.nats) else ""
+    draw.text(
+        (0, 24), f"the longest context that is known there, and what followed it how often{which}", SOFT, _font(12)
+    )
+    for k, i in enumerate(places):
+        x, y = k // rows * (INNER // 2), 54 + k % rows * high + high // 2
+        context, found = inside.followers[i]
+        draw.text((x + 90, y), _fitting(_line_of(context, inside.unit) or "(nothing)", 150, 12), SOFT, _font(12), "rm")
+        draw.text((x + 98, y), _shown(inside.tokens[i]), INK, _font(13), "lm")
+        told = ",  ".join(f"{_shown(token)} {_count_text(count)}" for token, count in found)
+        right = any(token == inside.tokens[i] for token, _ in found)
+        draw.text((x + 190, y), _fitting(told, INNER // 2 - 200, 12), RIGHT if right else SOFT, _font(12), "lm")
+    return made
+
+
+def _line_of(text: str, unit: str) -> str:
+    """A context on one line, with its blanks told where they are tokens of their own."""
+    shown = "".join(_shown(letter) if letter.isspace() else letter for letter in text)
+    return shown.replace(_shown(" "), " ").strip() if unit == "word" else shown
+
+
+def _fitting(text: str, width: int, size: int) -> str:
+    """The end of a text, as much as fits."""
+    while text and _width(text, size) > width:
+        text = text[1:]
+    return text
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -15,19 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.core.counting import Grams, Ints, count_grams
+from generators.core.counting import Grams, GramTable, Ints
 from generators.core.errors import CheckpointError
 
 __all__ = ["UNKNOWN", "Floats", "Ints", "KneserNey", "Level", "discounts_of"]
 
 Floats = NDArray[np.float64]
-_Table = tuple[Floats, list[tuple[Any, Any, Any, Any]]]  # see KneserNey._lookups
 UNKNOWN = 0
 MARGIN = 0.05  # a discount stays this far from 0 and from the count it is taken off, whatever the counts of counts say
 
@@ -111,6 +109,11 @@ class KneserNey:
         """How many counts are stored."""
         return sum(len(level.symbols) for level in self.levels)
 
+    @property
+    def discounts(self) -> Floats:
+        """(order, 3) what is taken off counts of 1, of 2, of 3 and more."""
+        return np.stack([level.discounts for level in self.levels])
+
     @classmethod
     def fit(
         cls,
@@ -126,16 +129,33 @@ class KneserNey:
     ) -> Self:
         """Count `sequence`, (N,) integers in [0, size + starts); every start symbol begins a new sequence.
 
+        The rest as in `counted`.
+        """
+        table = GramTable.of(np.asarray(sequence), size, starts, order, check)
+        return cls.counted(table, max_nodes=max_nodes, unknown=unknown, discounts=discounts, check=check)
+
+    @classmethod
+    def counted(
+        cls,
+        table: GramTable,
+        *,
+        max_nodes: int = 0,
+        unknown: float | None = None,
+        discounts: Floats | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Self:
+        """The model of a table's n-grams.
+
         `max_nodes` > 0 prunes (see `_prune`). `unknown`: order 0's probability of symbol 0, uniform if None.
         `discounts`: (order, 3), estimated from the counts of counts if None. `check` is called now and then and may
         raise.
         """
-        grams = list(count_grams(np.asarray(sequence, dtype=np.int64), size, starts, order, check))
-        levels = []
+        size, starts, order = table.size, table.starts, table.order
+        grams, levels = table.grams(check), []
         for n, gram in enumerate(grams, start=1):
             counts = gram.counts
             if n < order:  # below the highest order: how many different symbols stand before it
-                before = np.bincount(grams[n].suffixes, minlength=len(counts))
+                before = np.maximum(gram.before, 1) if table.thinned else gram.before
                 counts = np.where(gram.begins >= size, counts, before)
             counts = np.where(gram.symbols >= size, 0, counts)  # a start symbol is never predicted
             children = np.bincount(gram.parents, minlength=1 if n == 1 else len(grams[n - 2].counts))
@@ -145,59 +165,6 @@ class KneserNey:
         if max_nodes and model.nodes > max_nodes:
             model._prune(max_nodes, grams)
         return model
-
-    def tune(self, sequence: NDArray[Any], rounds: int = 16) -> Floats:
-        """The discounts, (order, 3), that suit the held-back `sequence` best, by Rprop (Riedmiller & Braun 1993).
-
-        Estimates from the counts of counts take the next text for a sample of the same text, and discount too little.
-        """
-        table = self._lookups(np.asarray(sequence, dtype=np.int64))
-        limits = np.asarray([1.0, 2.0, 3.0])
-        discounts = np.stack([level.discounts for level in self.levels])
-        logits = np.log(discounts / (limits - discounts))
-        best, least = discounts, np.inf
-        steps, before = np.full(logits.shape, 0.2), np.zeros(logits.shape)
-        for _ in range(rounds):
-            discounts = np.clip(limits / (1.0 + np.exp(-logits)), MARGIN, limits - MARGIN)
-            loss, slopes = self._loss_and_slopes(table, discounts)
-            if loss < least:
-                best, least = discounts, loss
-            slopes *= discounts * (1.0 - discounts / limits)
-            steps = np.clip(steps * np.where(slopes * before >= 0, 1.2, 0.5), 1e-3, 1.0)
-            logits, before = logits - steps * np.sign(slopes), slopes
-        return best
-
-    def _lookups(self, sequence: Ints) -> _Table:
-        """Order 0's probabilities, and for each level where its contexts occur: place, count, (N1, N2, N3+), total."""
-        tables = []
-        for level, (at, contexts, nodes) in zip(self.levels, self._walk(sequence), strict=True):
-            parents, kinds = level.parents, np.minimum(level.counts, 3)
-            sizes = [np.bincount(parents, weights=kinds == k, minlength=len(level.first) - 1) for k in (1, 2, 3)]
-            totals = np.bincount(parents, weights=level.counts, minlength=len(level.first) - 1) + level.removed
-            known = totals[contexts] > 0
-            at, contexts, nodes = at[known], contexts[known], nodes[known]
-            counts = np.where(nodes >= 0, level.counts[nodes], 0)
-            tables.append((at, counts, np.stack(sizes, axis=1)[contexts], totals[contexts]))
-        scored = sequence < self.size
-        return np.where(scored, self.floor[np.where(scored, sequence, 0)], 1.0), tables
-
-    def _loss_and_slopes(self, table: _Table, discounts: Floats) -> tuple[float, Floats]:
-        """Mean nats with `discounts` in place of the model's, and their gradient, (order, 3)."""
-        p = table[0].copy()
-        passed = []
-        for (at, counts, sizes, totals), off in zip(table[1], discounts, strict=True):
-            backoff, lower = sizes @ off / totals, p[at]
-            p[at] = (counts - np.concatenate([[0.0], off])[np.minimum(counts, 3)]) / totals + backoff * lower
-            passed.append((lower, backoff))
-        slopes = np.zeros_like(discounts)
-        upstream = -1.0 / (p * len(p))
-        for n in range(self.order - 1, -1, -1):
-            (at, counts, sizes, totals), (lower, backoff) = table[1][n], passed[n]
-            here = upstream[at] / totals
-            taken = np.bincount(np.minimum(counts, 3), weights=here, minlength=4)[1:]
-            slopes[n] = (here * lower) @ sizes - taken
-            upstream[at] *= backoff
-        return float(-np.log(p).mean()), slopes
 
     def _prune(self, max_nodes: int, grams: list[Grams]) -> None:
         """Keep the `max_nodes` n-grams whose loss would cost the training text the most nats.
@@ -211,8 +178,9 @@ class KneserNey:
         )
         probability = self.levels[0].weights + self.levels[0].backoff[0] * below
         costs = [np.full(len(self.levels[0].symbols), np.inf)]
-        for level, gram in zip(self.levels[1:], grams[1:], strict=True):
-            lower, backoff = probability[gram.suffixes], level.backoff[gram.parents]
+        for level, gram, suffixes in zip(self.levels[1:], grams[1:], self.suffixes()[1:], strict=True):
+            lower = np.where(suffixes >= 0, probability[suffixes], 1.0 / self.size)  # -1: cut from a thinned table
+            backoff = level.backoff[gram.parents]
             probability = level.weights + backoff * lower
             costs.append(gram.counts * np.log(probability / ((backoff + level.weights) * lower)))
         for upper, lower_cost in zip(range(len(costs) - 1, 0, -1), reversed(costs[:-1]), strict=True):
@@ -230,7 +198,7 @@ class KneserNey:
             )
             parent_stays = stays
 
-    def _walk(self, sequence: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+    def walk(self, sequence: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
         """For each level, where a symbol's context of that length is known: place, context node, n-gram node or -1."""
         base, node = self.size + self.starts, np.zeros(len(sequence), dtype=np.int64)
         for n, level in enumerate(self.levels, start=1):
@@ -248,7 +216,7 @@ class KneserNey:
         sequence = np.asarray(sequence, dtype=np.int64)
         scored = sequence < self.size
         p = np.where(scored, self.floor[np.where(scored, sequence, 0)], 1.0)
-        for level, (at, contexts, nodes) in zip(self.levels, self._walk(sequence), strict=True):
+        for level, (at, contexts, nodes) in zip(self.levels, self.walk(sequence), strict=True):
             p[at] = level.backoff[contexts] * p[at] + np.where(nodes >= 0, level.weights[nodes], 0.0)
         return np.log(p)
 
@@ -260,11 +228,42 @@ class KneserNey:
         sequence = np.asarray(sequence, dtype=np.int64)
         parts = np.zeros((self.order + 1, len(sequence)))
         parts[0] = self.floor[np.where(sequence < self.size, sequence, 0)]
-        for n, (level, (at, contexts, nodes)) in enumerate(zip(self.levels, self._walk(sequence), strict=True), 1):
+        for n, (level, (at, contexts, nodes)) in enumerate(zip(self.levels, self.walk(sequence), strict=True), 1):
             parts[:n, at] *= level.backoff[contexts]
             parts[n, at] = np.where(nodes >= 0, level.weights[nodes], 0.0)
         parts /= parts.sum(0)
         return parts
+
+    def counted_at(self, sequence: NDArray[Any]) -> tuple[Ints, Ints]:
+        """How often what stands in each place was counted: two arrays (order, N), row n for n-grams of n + 1 symbols.
+
+        First the n-gram that ends there, then its context, followed by anything. Below the highest order a count is
+        that of the different symbols before the n-gram, unless it begins with a start symbol.
+        """
+        sequence = np.asarray(sequence, dtype=np.int64)
+        counts, totals = (np.zeros((self.order, len(sequence)), np.int64) for _ in range(2))
+        for n, (level, (at, contexts, nodes)) in enumerate(zip(self.levels, self.walk(sequence), strict=True)):
+            sums = np.append(0, np.cumsum(level.counts))
+            totals[n, at] = sums[level.first[contexts + 1]] - sums[level.first[contexts]] + level.removed[contexts]
+            counts[n, at] = np.where(nodes >= 0, level.counts[nodes], 0)
+        return counts, totals
+
+    def followed_by(self, symbols: list[int], most: int) -> tuple[int, list[tuple[int, int]]]:
+        """What came after the longest n-gram at the end of `symbols` that anything came after: its length, and the
+        commonest next symbols with their counts, at most so many.
+        """
+        context = self.context(symbols)
+        for n in range(min(len(context), self.order) - 1, -1, -1):
+            if context[n] < 0:
+                continue
+            level = self.levels[n]
+            here = slice(level.first[context[n]], level.first[context[n] + 1])
+            counts = level.counts[here]
+            if counts.any():
+                best = np.argsort(-counts, kind="stable")[:most]
+                found = zip(level.symbols[here][best].tolist(), counts[best].tolist(), strict=True)
+                return n, [(symbol, count) for symbol, count in found if count]
+        return 0, []
 
     def distributions(self, sequence: NDArray[Any], part: int = 20_000) -> NDArray[np.float32]:
         """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time."""
@@ -275,7 +274,7 @@ class KneserNey:
             first = max(0, begin - reach)
             piece = sequence[first : begin + part]
             p = np.tile(self.floor, (len(piece), 1))
-            for level, (at, contexts, _) in zip(self.levels, self._walk(piece), strict=True):
+            for level, (at, contexts, _) in zip(self.levels, self.walk(piece), strict=True):
                 p[at] *= level.backoff[contexts, None]
                 starts, counts = level.first[contexts], level.first[contexts + 1] - level.first[contexts]
                 children = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
@@ -323,20 +322,6 @@ class KneserNey:
         depth = sum(node >= 0 for node in self.context(symbols)) if len(symbols) > 1 else 2
         return depth / min(len(symbols), self.order)
 
-    def before(self, symbols: list[int]) -> tuple[Ints, Floats] | None:
-        """What stood before `symbols`, start symbols too, and how often, by the longest n-gram that has any."""
-        for n in range(min(self.order - 1, len(symbols)), 0, -1):
-            node = 0
-            for level, symbol in zip(self.levels, symbols[:n], strict=False):
-                node = level.child(node, symbol) if node >= 0 else -1
-            if node < 0:
-                continue
-            suffixes, first, counts = self.befores[n]
-            start, stop = np.searchsorted(suffixes, [node, node + 1])
-            if start < stop:
-                return first[start:stop], np.maximum(counts[start:stop], 1.0)
-        return None
-
     def followers(self, symbol: int) -> NDArray[np.bool_] | None:
         """Which symbols ever came after a start symbol, (size,); None where single symbols are all that is counted."""
         if self.order == 1:
@@ -345,11 +330,6 @@ class KneserNey:
         known = np.zeros(self.size, dtype=bool)
         known[level.symbols[level.first[node] : level.first[node + 1]]] = True
         return known
-
-    @property
-    def reversible(self) -> bool:
-        """It has a `before`."""
-        return True
 
     @property
     def lookbacks(self) -> list[int]:
@@ -366,14 +346,40 @@ class KneserNey:
             found.append(np.where(shorter >= 0, above.find(np.maximum(shorter, 0) * base + level.symbols), -1))
         return found
 
-    @cached_property
-    def befores(self) -> list[tuple[Ints, Ints, Ints]]:
-        """For each level its n-grams in the order of their suffixes: the suffixes, the first symbols, the counts."""
-        found, first = [], self.levels[0].symbols
-        for n, (level, suffixes) in enumerate(zip(self.levels, self.suffixes(), strict=True)):
-            first = first[level.parents] if n else first
-            by = np.argsort(suffixes, kind="stable")
-            found.append((suffixes[by], first[by], level.counts[by]))
+    def widened(self, places: Ints, size: int) -> KneserNey:
+        """The same over an alphabet of `size` symbols, of which symbol i is number places[i], (self.size,) increasing.
+
+        Symbols that it does not know share order 0's probability of the unknown one.
+        """
+        symbols, base = np.append(places, size + np.arange(self.starts)), size + self.starts
+        levels = [
+            Level.of(symbols[one.symbols], np.diff(one.first), one.counts, one.removed, one.discounts, base)
+            for one in self.levels
+        ]
+        wide = KneserNey(size, self.starts, levels, self.unknown)
+        wide.floor = np.full(size, self.floor[UNKNOWN] / (size - self.size + 1))
+        wide.floor[places[1:]] = self.floor[1:]
+        return wide
+
+    def table(self, places: Ints, size: int) -> GramTable:
+        """What it was counted from, over the alphabet of `widened`, so that more can be counted.
+
+        Counts that no model of this order depends on may be others. Raises ValueError where it was pruned.
+        """
+        if any(level.removed.any() for level in self.levels):
+            raise ValueError("A pruned model cannot count more; train it with max_mib 0.")
+        found = GramTable(size, self.starts, self.order)
+        digits = np.append(places, size + np.arange(self.starts)) + 1
+        path = np.zeros((1, self.order), np.int64)
+        begins = np.zeros(1, np.int64)
+        for n, level in enumerate(self.levels, start=1):
+            path = path[level.parents]
+            path[:, n - 1] = digits[level.symbols]
+            begins = begins[level.parents] if n > 1 else level.symbols
+            last = n == self.order
+            ends = np.ones(len(path), bool) if last else np.diff(self.levels[n].first) == 0
+            counts = np.where((begins >= self.size) | last, level.counts, 1)
+            found.take(path[ends], np.maximum(counts[ends], 1))
         return found
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -384,7 +390,7 @@ class KneserNey:
         return {
             "shape": np.asarray([self.size, self.starts, *(len(level.symbols) for level in levels)], np.int64),
             "unknown": np.asarray([self.unknown]),
-            "discounts": np.stack([level.discounts for level in levels]),
+            "discounts": self.discounts,
             "symbols": np.concatenate([level.symbols for level in levels]).astype(kind),
             **_small("counts", np.concatenate([level.counts for level in levels])),
             **_small("children", np.concatenate([np.diff(level.first) for level in levels])),

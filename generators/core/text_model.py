@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Generator as Progress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,13 @@ from generators.core.errors import RequestError
 from generators.core.generator import Cancel, Generator, Partial, Request, rng
 from generators.core.inside import Inside, best, one_line, under_kinds
 from generators.core.inventing import Inventor
+from generators.core.keywords import Keyword, Spelling, asked_for
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 from generators.core.labels import match_label
-from generators.core.vocabulary import Vocabulary, capitalisations
-from generators.core.writing import TRIES, Predictor, Writer, finished
+from generators.core.text_law import TextLaw
+from generators.core.vocabulary import Vocabulary
+from generators.core.word_moves import writing_with
+from generators.core.writing import Predictor, Writer, finished
 
 SAMPLE_WORDS = 100  # of a raw sample of running text
 
@@ -47,6 +50,11 @@ class TextModel(Generator):
     @abstractmethod
     def predictor(self) -> Predictor:
         """What predicts the next symbol."""
+
+    @property
+    def writing_predictor(self) -> Predictor:
+        """What running text is drawn from: what predicts, unless the model keeps from writing what it might."""
+        return self.predictor
 
     @abstractmethod
     def share(self, item: str, kind: int) -> float:
@@ -124,7 +132,7 @@ class TextModel(Generator):
                     item = self._inventor().draw(kind, "", random, temperature=1.0)
                 texts.append(item)
             else:
-                writer = self._writer(1.0, random, Cancel())
+                writer = self.writer(1.0, random, Cancel())
                 lead, begun = self._begun(writer, self.lead(), self.vocabulary.decode(self.lead()))
                 made = finished(writer.onwards(lead, SAMPLE_WORDS))
                 texts.append((begun + self.vocabulary.decode(made)).strip())
@@ -197,35 +205,44 @@ class TextModel(Generator):
         temperature = within("temperature", args.get("temperature", 0.8), 0.0, 2.0)
         prompt, wanted = str(args.get("prompt") or "").strip(), str(args.get("must_include") or "").strip()
         style = str(args.get("style") or "auto").casefold()
-        about = f"{self.info.name} {self.info.data} {self.family} auto any".casefold()
+        about = " ".join([self.info.name, self.info.data, self.family, *self.info.labels, "auto any"]).casefold()
         if not all(word in about for word in re.findall(r"\w+", style)):
             yield Partial(f"{self._name()} writes in one style only, that of {self.info.data}; {style!r} is left out.")
-        opening = self.vocabulary.decode(self.lead()) + prompt
-        context, unknown = self.vocabulary.understand(opening)
+        keywords = self.keywords(asked_for(wanted, self._spelling().expects)) if wanted else []
+        writer = self.writer(temperature, random, cancel)
+        context, prompt, unknown = self.opened(prompt, writer)
         if unknown:
             what = f"{'word' if self.vocabulary.by_word else 'character'}s {', '.join(unknown)}"
             yield Partial(f"{self._name()} does not know the {what}; it goes on from the rest.")
-        writer = self._writer(temperature, random, cancel)
-        context, more = self._begun(writer, context, opening)
-        prompt += more
-        if not wanted:
-            yield (yield from self._told(writer.onwards(context, words), prompt, words))
-            return
-        has = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)", re.IGNORECASE)
-        form = self._form(wanted)
-        for attempt in range(TRIES):
-            if attempt == 0:
-                steps = writer.onwards(context, words)
-            else:
-                steps = writer.around(form, context, words, prompted=bool(prompt))
-            text = yield from self._told(steps, prompt, words)
-            if has.search(text):
-                yield text
-                return
-        raise RequestError(f"{self._name()} found no text with {wanted!r} in it; choose another word or seed.")
+        missing = [keyword for keyword in keywords if not keyword.is_in(prompt)]
+        steps = writer.onwards(context, words)
+        if missing:
+            law = TextLaw(self.writing_predictor, self.vocabulary, context, temperature)
+            steps = writing_with(writer, law, missing, words)
+        text = yield from self._told(steps, prompt, words)
+        if lost := [keyword.text for keyword in keywords if not keyword.is_in(text)]:
+            raise RequestError(f"{self._name()} found no text with {lost[0]!r} in it; choose another word or seed.")
+        yield text
 
-    def _writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
-        return Writer(self.predictor, self.vocabulary.tokens, self.vocabulary.by_word, temperature, random, cancel)
+    def keywords(self, words: Sequence[str]) -> list[Keyword]:
+        """Words or phrases as it writes them. Raises `RequestError` for one that it cannot write."""
+        return [self._spelling().keyword(word) for word in words]
+
+    def opened(self, prompt: str, writer: Writer) -> tuple[list[int], str, list[str]]:
+        """The symbols that a text with this prompt goes on from, the prompt, whose last word may have been finished,
+        and what it does not know of it."""
+        opening = self.vocabulary.decode(self.lead()) + prompt
+        context, unknown = self.vocabulary.understand(opening)
+        context, more = self._begun(writer, context, opening)
+        return context, prompt + more, unknown
+
+    def _spelling(self) -> Spelling:
+        return Spelling(self.predictor, self.vocabulary, self._name(), self.info.data)
+
+    def writer(self, temperature: float, random: np.random.Generator, cancel: Cancel) -> Writer:
+        """What writes running text onwards."""
+        vocabulary = self.vocabulary
+        return Writer(self.writing_predictor, vocabulary.tokens, temperature, random, cancel, vocabulary.shown)
 
     def _begun(self, writer: Writer, context: list[int], text: str) -> tuple[list[int], str]:
         """The symbols of a text, whose last word may have been finished by a longer token, and the letters it adds."""
@@ -252,18 +269,3 @@ class TextModel(Generator):
             before, told = written, min(done, words)
             if text := (prompt + written).strip():
                 yield Partial(f"{told} words of {words}", told, words, text)
-
-    def _form(self, wanted: str) -> list[int]:
-        """The most usual way to write a word after a space, in symbols. Raises `RequestError` if there is none.
-
-        Of byte-pair encoding the usual one has the fewest tokens.
-        """
-        found: list[tuple[int, float, int, list[int]]] = []
-        for form in capitalisations(wanted):
-            symbols = self.vocabulary.encode(f" {form}").tolist()
-            if UNKNOWN not in symbols:
-                found.append((len(symbols), -self.predictor.familiarity(symbols), len(found), symbols))
-        if not found:
-            what = "is not one of the words" if self.vocabulary.by_word else "is not in the characters"
-            raise RequestError(f"{wanted!r} {what} that {self._name()} learnt from {self.info.data}; choose another.")
-        return min(found)[3]

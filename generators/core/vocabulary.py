@@ -1,16 +1,18 @@
-"""Text as symbols (whole numbers): its characters, or its words, each with the space before it.
+"""Text as symbols (whole numbers): its characters, its bytes, or its words, each with the space before it.
 
-Tokens put together are the text again, whichever they are, so that a likelihood of tokens is one of characters. A third
-kind, pieces of words, is in `generators.core.bpe`.
+Tokens put together are the text again, whichever they are, so that a likelihood of tokens is one of characters. Pieces
+of words are in `generators.core.bpe`.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import repeat
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -55,6 +57,10 @@ class Vocabulary(ABC):
     def decode(self, symbols: Iterable[int]) -> str:
         """The text of symbols."""
         return "".join(self.tokens[symbol] for symbol in symbols)
+
+    def shown(self, text: str) -> str:
+        """What tokens put together read as: themselves, but for bytes."""
+        return text
 
     def encode_all(self, pieces: Iterable[str]) -> Iterator[Ints]:
         """The symbols of a text that comes in pieces, cut anywhere: in order, some at a time."""
@@ -129,6 +135,48 @@ class Characters(Vocabulary):
         return table
 
 
+class Bytes(Vocabulary):
+    """The 256 bytes of UTF-8, each written as the character of its number; no text has anything unknown."""
+
+    unit = "byte"
+    notes = " Its symbols are the bytes of UTF-8."
+
+    def __init__(self, tokens: list[str] | None = None) -> None:
+        """tokens: as they are always. Raises ValueError for others."""
+        super().__init__(["", *map(chr, range(256))])
+        if tokens is not None and tokens != self.tokens:
+            raise ValueError("The tokens are not the 256 bytes; train the model again.")
+
+    @classmethod
+    def of(cls, pieces: Iterable[str]) -> Self:
+        """All bytes, whatever the text."""
+        return cls()
+
+    def extended(self, pieces: Iterable[str]) -> Self:
+        """All bytes, as before."""
+        return self
+
+    def encode(self, text: str) -> Ints:
+        """The symbols of a text: (N,)."""
+        return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) + 1
+
+    def decode(self, symbols: Iterable[int]) -> str:
+        """The text of symbols; bytes that are none of UTF-8 are U+FFFD."""
+        return self.shown("".join(self.tokens[symbol] for symbol in symbols))
+
+    def shown(self, text: str) -> str:
+        """The text of bytes, each written as the character of its number; one that is not whole yet is left out."""
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(text.encode("latin-1"))
+
+    def split(self, text: str) -> list[str]:
+        """The bytes of a text."""
+        return [self.tokens[symbol] for symbol in self.encode(text)]
+
+    def unknown(self, text: str) -> list[str]:
+        """Nothing is."""
+        return []
+
+
 class Words(Vocabulary):
     """The words of a text, each with the space before it, and its marks."""
 
@@ -149,7 +197,7 @@ class Words(Vocabulary):
 
     def encode(self, text: str) -> Ints:
         """The symbols of a text: (N,)."""
-        return np.asarray([self.symbols.get(word, UNKNOWN) for word in WORD.findall(text)], dtype=np.int64)
+        return np.fromiter(map(self.symbols.get, WORD.findall(text), repeat(UNKNOWN)), np.int64)
 
     def split(self, text: str) -> list[str]:
         """The words that make up a text, whether they have a symbol or not."""

@@ -7,6 +7,9 @@ position or how often it occurs; a running text keeps its last tenth, contiguous
 from __future__ import annotations
 
 import hashlib
+import tempfile
+import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar, overload
@@ -48,16 +51,57 @@ class Images:
         return Images(self.pixels[index], self.labels[index], self.names)
 
 
+class TextFile:
+    """Pieces of text in a file without a name among the temporary ones ($TMPDIR), which is gone with the object."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+        self._size = 0
+
+    def write(self, piece: bytes) -> Stored:
+        """Add a piece. Raises OSError for a full disk."""
+        with self._lock:
+            self._file.seek(self._size)
+            self._file.write(piece)
+            stored = Stored(self, self._size, len(piece))
+            self._size += len(piece)
+        return stored
+
+    def read(self, start: int, size: int) -> bytes:
+        """The bytes from a place on."""
+        with self._lock:
+            self._file.seek(start)
+            return self._file.read(size)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where in a file a piece is; bytes(...) reads it."""
+
+    file: TextFile
+    start: int
+    size: int
+
+    def __bytes__(self) -> bytes:
+        return self.file.read(self.start, self.size)
+
+
 @dataclass(frozen=True)
 class Pieces(Sequence[str]):
-    """A long text piece by piece, held as UTF-8, so that one odd character does not make all others four bytes wide."""
+    """A long text piece by piece, held as UTF-8, so that one odd character does not make all others four bytes wide.
 
-    held: tuple[bytes, ...]
+    In memory or, where it may be longer than that, in a file.
+    """
+
+    held: tuple[bytes | Stored, ...]
 
     @classmethod
-    def of(cls, text: Iterable[str]) -> Self:
-        """The text that comes in these pieces; empty ones are left out."""
-        return cls(tuple(piece.encode("utf-8", "surrogatepass") for piece in text if piece))
+    def of(cls, text: Iterable[str], file: TextFile | None = None) -> Self:
+        """The text that comes in these pieces, kept in `file` if there is one; empty ones are left out."""
+        encoded = (piece.encode("utf-8", "surrogatepass") for piece in text if piece)
+        return cls(tuple(encoded if file is None else map(file.write, encoded)))
 
     def __len__(self) -> int:
         return len(self.held)
@@ -67,11 +111,11 @@ class Pieces(Sequence[str]):
     @overload
     def __getitem__(self, at: slice) -> Pieces: ...
     def __getitem__(self, at: int | slice) -> str | Pieces:
-        return Pieces(self.held[at]) if isinstance(at, slice) else self.held[at].decode("utf-8", "surrogatepass")
+        return Pieces(self.held[at]) if isinstance(at, slice) else str(bytes(self.held[at]), "utf-8", "surrogatepass")
 
     def between(self, start: int, stop: int) -> Pieces:
         """The characters from `start` to before `stop`; whole pieces are shared, not copied."""
-        held: list[bytes] = []
+        held: list[bytes | Stored] = []
         at = 0
         for i, piece in enumerate(self):
             inside = piece[max(start - at, 0) : max(stop - at, 0)]

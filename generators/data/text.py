@@ -1,15 +1,17 @@
 """Text to train on: the King James Bible, Jane Austen's novels, personal names, and any text file or folder of them.
 
 A file of short lines (names, words, titles) of 64 MiB at most is a list of items, split by hash; anything else is one
-running text, whose last tenth validates. In a folder of lists, a file's name is the kind of its items. A running text
-is decoded and held in pieces, so that a gigabyte of it takes little more than a gigabyte of memory.
+running text, whose last tenth validates. In a folder of lists, a file's name is the kind of its items. What is too
+large for a list is decoded into a temporary file, and read from there piece by piece: it may be larger than memory.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import importlib.util
 import io
+import mmap
 import os
 import re
 import shutil
@@ -18,9 +20,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from generators.data.packaged import name_of, packaged, warn_of_file
 from generators.data.rdb import strings
-from generators.data.splits import DataError, Pieces, Source, Splits, Texts, hash_shares
+from generators.data.splits import DataError, Pieces, Source, Splits, Stored, TextFile, Texts, hash_shares
 
 SOURCES = {
     "kjv": "the King James Bible, 4.3 MB of running text; sudo apt-get install bible-kjv bible-kjv-text",
@@ -122,12 +126,13 @@ def _read(source: str | Path, items: bool | None) -> tuple[Texts, Source]:
     else:
         known = ", ".join(SOURCES)
         raise DataError(f"There is no file or folder {path}, and no packaged text of that name; packaged are {known}.")
-    texts, size, digest = [], 0, hashlib.sha256()
+    texts, digest = [], hashlib.sha256()
+    size = sum(_size(file) for file in files)
+    kept = TextFile() if size > LONGEST_LIST else None
     for file in files:
-        data = _bytes(file)
+        data = _bytes(file) if kept is None else _mapped(file)
         digest.update(data)
-        size += len(data)
-        texts.append(_decode(data, file))
+        texts.append(_decode(data, file, kept))
     whole = Texts(_joined(texts), running=True)
     if whole.blank:
         raise DataError(f"{path} is empty; a model needs some text to learn from.")
@@ -143,13 +148,13 @@ def _joined(texts: list[Pieces]) -> Pieces:
     """Files one after the other, an empty line between."""
     if len(texts) == 1:
         return texts[0]
-    held: list[bytes] = []
+    held: list[bytes | Stored] = []
     for text in texts:
         first, *more = text.held or (b"",)
-        parts = [first.lstrip(b"\n"), *more]
-        held += [*parts[:-1], parts[-1].rstrip(b"\n") + b"\n\n"]
-    held[-1] = held[-1].removesuffix(b"\n\n")
-    return Pieces(tuple(piece for piece in held if piece))
+        parts = [bytes(first).lstrip(b"\n"), *more]
+        held += [*parts[:-1], bytes(parts[-1]).rstrip(b"\n") + b"\n\n"]
+    held[-1] = bytes(held[-1]).removesuffix(b"\n\n")
+    return Pieces(tuple(piece for piece in held if isinstance(piece, Stored) or piece))
 
 
 def is_list(text: str) -> bool:
@@ -176,36 +181,66 @@ def _bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _decode(data: bytes, path: Path) -> Pieces:
-    """The text of a UTF-8, UTF-16 (with its mark) or Latin-1 file, line ends plain; `DataError` for binary data."""
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    """A file's bytes, read when they are needed."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def _decode(data: bytes | mmap.mmap, path: Path, file: TextFile | None = None) -> Pieces:
+    """The text of a UTF-8, UTF-16 (with its mark) or Latin-1 file, line ends plain, kept in `file` if there is one.
+
+    Raises `DataError` for binary data.
+    """
     binary = DataError(f"{path} is not a text file; give plain text (.txt, UTF-8).")
     try:
-        text = _pieces(data, "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        text = _pieces(data, "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", file)
     except UnicodeDecodeError:
         # Latin-1 decodes anything, so bytes that it has no printable character for tell pictures from old text.
-        odd = sum(data.count(byte) for byte in (*range(9), *range(14, 32), *range(0x7F, 0xA0)) if byte not in _CP1252)
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(data), PIECE):
+            counts += np.bincount(np.frombuffer(data[start : start + PIECE], np.uint8), minlength=256)
+        odd = sum(int(counts[byte]) for byte in (*range(9), *range(14, 32), *range(0x7F, 0xA0)) if byte not in _CP1252)
         if odd > len(data) // 500:
             raise binary from None
-        text = _pieces(data, "cp1252" if any(b in data for b in _CP1252) else "latin-1", errors="replace")
-    controls = sum(len(piece) - len(piece.translate(None, _CONTROLS)) for piece in text.held)
-    if any(b"\0" in piece for piece in text.held) or controls > sum(map(len, text)) // 500:
+        windows = any(counts[b] for b in _CP1252)
+        text = _pieces(data, "cp1252" if windows else "latin-1", file, errors="replace")
+    controls = characters = 0
+    for piece in map(bytes, text.held):
+        controls += len(piece) - len(piece.translate(None, _CONTROLS))
+        characters += len(str(piece, "utf-8", "surrogatepass"))
+        if b"\0" in piece:
+            raise binary
+    if controls > characters // 500:
         raise binary
     return text
 
 
-def _pieces(data: bytes, encoding: str, errors: str = "strict") -> Pieces:
+def _pieces(data: bytes | mmap.mmap, encoding: str, kept: TextFile | None, errors: str = "strict") -> Pieces:
     """Decoded text, line ends plain, cut where a line or a word begins if there is such a place."""
 
     def parts() -> Iterator[str]:
-        file, rest = io.TextIOWrapper(io.BytesIO(data), encoding, errors), ""
-        while block := file.read(PIECE):
-            block = rest + block
-            at = max(block.rfind("\n") + 1, block.rfind(" "), 0) if len(block) >= PIECE else 0
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        lines = io.IncrementalNewlineDecoder(decoder, translate=True)
+        rest = ""
+        for start in range(0, len(data), PIECE):
+            block = rest + lines.decode(data[start : start + PIECE])
+            at = max(block.rfind("\n") + 1, block.rfind(" "), 0) if start + PIECE < len(data) else 0
             yield block[: at or None]
             rest = block[at:] if at else ""
-        yield rest
+        yield rest + lines.decode(b"", final=True)
 
-    return Pieces.of(parts())
+    return Pieces.of(parts(), kept)
 
 
 _CONTROLS = bytes([*range(9), *range(14, 32)])  # that no text has
