@@ -35,12 +35,16 @@ lint: .venv/.setup-test ## ruff, its formatter as a check, mypy
 	$(BIN)/mypy
 
 PEERS := .venv/peers
+# What models are measured beside, with what these need and Artwright does not.
+RIVALS := scipy cloudpickle pythae markovify unidecode hmmlearn scikit-learn joblib threadpoolctl narwhals emcee blackjax \
+  jax jaxlib ml_dtypes opt_einsum fastprogress jaxopt optax chex toolz absl-py
 BFCL := .venv/bfcl
 BENCHES := routing.py latency.py abilities.py valid_calls.py calibration.py injections.py "bfcl.py --data $(BFCL)" \
-  "images.py --pythae $(PEERS)" markov.py sequences.py functions.py blanks.py invented_names.py memory.py \
+  "images.py --pythae $(PEERS)" "markov.py --peers $(PEERS)" "hmm.py --peers $(PEERS)" "mcmc.py --peers $(PEERS)" \
+  must_include.py sequences.py functions.py blanks.py invented_names.py memory.py \
   "generation.py --family gpt lstm"
 bench: setup-test ## measure: routing, latency, tool calling, models against rivals; names what misses its target
-	@[ -d $(PEERS)/pythae ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) scipy cloudpickle pythae || true
+	@[ -d $(PEERS)/absl ] || $(BIN)/python -m pip install -q --no-deps --target $(PEERS) $(RIVALS) || true
 	@ls $(BFCL)/bfcl_eval-*.whl >/dev/null 2>&1 || \
 	  $(BIN)/python -m pip download -q --no-deps --only-binary :all: --dest $(BFCL) bfcl-eval==2026.3.23 || true
 	@missed=; for bench in $(BENCHES); do echo "== tests/bench/$$bench"; \

@@ -167,13 +167,17 @@ def sample(
 def inspect(
     model: Model,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A line of up to 120 characters.")],
+    words: Annotated[
+        str | None,
+        typer.Option("--with", metavar="WORDS", help="See how a text that goes on from TEXT is written with these."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="F.png|F.json", help="The picture or the data to write; default: a table.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """What a model of text does on a line: its surprise, attention, gates, or orders of n-grams."""
-    commands.inspect(model, text, out, json)
+    """What a model of text does on a line: its surprise, attention, gates, n-grams, states, or the chain of --with."""
+    commands.inspect(model, text, words, out, json)
 
 
 @cli.command()

@@ -204,6 +204,20 @@ def test_the_command_writes_what_it_is_asked_for(mine, artwright, tmp_path: Path
     a_mistake(artwright("inspect", "vae-fashion", "Karan"), "vae-fashion", "model of text")
 
 
+def test_the_command_shows_the_chain_that_writes_words_in(artwright, tmp_path: Path):
+    with_words = ("inspect", "markov-scripture", "And the king", "--with", "sword, river")
+    told = json.loads(artwright(*with_words, "--json").stdout)
+    assert told["keywords"] == ["sword", "river"] and told["text"].startswith("And the king")
+    assert all(word in told["text"] for word in told["keywords"])
+    assert len(told["log_density"]) == 1 + len(told["kinds"]) == 1 + len(told["accepted"])
+    artwright(*with_words, "--out", "chain.png")
+    with Image.open(tmp_path / "chain.png") as page:
+        assert page.width == WIDTH and page.height > 400
+    assert told["text"].splitlines()[-1] in artwright(*with_words).stdout
+    a_mistake(artwright("inspect", "markov-scripture", "", "--with", "zzyzx"), "zzyzx", "not one of the words")
+    a_mistake(artwright("inspect", "markov-names", "", "--with", "sword"), "writes no running text")
+
+
 def test_the_apps_page_shows_it(mine, monkeypatch, tmp_path: Path):
     from ui import build, inside
 
@@ -211,6 +225,7 @@ def test_the_apps_page_shows_it(mine, monkeypatch, tmp_path: Path):
     assert ("mine", "mine") in names and ("vae-fashion", "vae-fashion") not in names
     shown, problem = inside.look("mine", "Karan")
     assert shown.size[0] == WIDTH and problem == ""
+    assert inside.look("markov-scripture", "And the king", "sword")[0].size[0] == WIDTH
     for name, text in ((None, "a"), ("mine", " "), ("<b>", "a")):
         nothing, problem = inside.look(name, text)
         assert nothing is None and "aw-failed" in problem and "<b>" not in problem

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from chains.inside import look_inside, text_models
+from chains.inside import chain_inside, look_inside, text_models
 from generators.core.inside import LONGEST
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def look(model: str | None, text: str) -> tuple[Image.Image | None, str]:
-    """The picture and "", or None and, as HTML, the sentence that says why there is none."""
+def look(model: str | None, text: str, words: str = "") -> tuple[Image.Image | None, str]:
+    """The picture and "", or None and, as HTML, the sentence that says why there is none.
+
+    Where there are `words`, it is of the chain that writes a text with them.
+    """
     if not model:
         return None, _said("There is no model of text yet; train one with artwright train.")
     try:
-        return look_inside(model, text), ""
+        return (chain_inside(model, text, words)[0] if words.strip() else look_inside(model, text)), ""
     except (ValueError, OSError) as error:
         return None, _said(str(error))
 
@@ -44,10 +47,17 @@ def room(page: gr.Blocks) -> None:
         with gr.Row():
             model = gr.Dropdown(label="Model", choices=[], scale=1)
             text = gr.Textbox(label="Line", max_length=LONGEST, scale=3, submit_btn="Look inside", autofocus=True)
+        words = gr.Textbox(
+            label="Words to write in",
+            max_length=60,
+            placeholder="Optional: sword, river. Shows the chain that writes a text with them after the line.",
+            submit_btn=False,
+        )
         problem = gr.HTML("")
         shown = gr.Image(
             label="Inside", show_label=False, format="png", interactive=False, container=False, buttons=["download"]
         )
     quietly: dict[str, Any] = {"api_visibility": "private"}
-    text.submit(look, [model, text], [shown, problem], show_progress="minimal", **quietly)
+    for box in (text, words):
+        box.submit(look, [model, text, words], [shown, problem], show_progress="minimal", **quietly)
     page.load(choices, None, [model], queue=False, show_progress="hidden", **quietly)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from generators.core.inside_picture import INK, SOFT
+from generators.core.panels import INK, SOFT, font, text_width
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT, BOX, HIGH = 1500, 1180, 168, 66  # pixels
@@ -118,7 +116,7 @@ def _arrow(draw: ImageDraw.ImageDraw, points: Floats, p: float) -> None:
 def _share(draw: ImageDraw.ImageDraw, points: Floats, p: float, taken: list[Floats]) -> None:
     """How likely the transition is: on the arrow near its beginning, where none of the places `taken` is too near."""
     said = f"{p:.0%}"
-    room = np.asarray([_width(said, 11) + 6, 16])
+    room = np.asarray([text_width(said, 11) + 6, 16])
     apart = np.hypot(*(points - points[0]).T)
     long = float(apart.max())
     tried = [points[int(np.argmin(np.abs(apart - far)))] for far in np.arange(min(0.3 * long, 34), 0.8 * long, 16)]
@@ -139,7 +137,7 @@ def _box(draw: ImageDraw.ImageDraw, at: Floats, words: Sequence[str], share: flo
     lines = [words[:half], words[half:]] if len(words) > 2 else [words]
     for line, part in enumerate(lines):
         said = "  ".join(part)
-        while _width(said, 14) > BOX - 12:
+        while text_width(said, 14) > BOX - 12:
             said = said.removesuffix("\u2026")[:-1] + "\u2026"
         _text(draw, (x, y - 1 - 9 * len(lines) + 18 * line), said, INK, 14, "mm")
     more = f", stays {stays:.0%}" if stays >= LIKELY else ""
@@ -147,16 +145,4 @@ def _box(draw: ImageDraw.ImageDraw, at: Floats, words: Sequence[str], share: flo
 
 
 def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour: str, size: int, anchor: str) -> None:
-    draw.text((at[0] * SCALE, at[1] * SCALE), text, colour, _font(size * SCALE), anchor)
-
-
-@cache
-def _font(size: int) -> Any:
-    try:
-        return ImageFont.truetype("DejaVuSans.ttf", size)
-    except OSError:
-        return ImageFont.load_default(size)
-
-
-def _width(text: str, size: int) -> float:
-    return float(_font(size).getlength(text))
+    draw.text((at[0] * SCALE, at[1] * SCALE), text, colour, font(size * SCALE), anchor)

@@ -368,7 +368,9 @@ def sample_with(
     and for a model of a list.
     """
     if "write_text" not in model.tasks:
-        raise RequestError(f"{model.info.name or model.family} learnt a list of items; choose a model of running text.")
+        raise RequestError(
+            f"{model.info.name or model.family} writes no running text; choose a model that serves write_text."
+        )
     writer, told = model.writer(temperature, rng(seed), Cancel()), list[WordTrace]()
     before, prompt, _ = model.opened(prompt, writer)
     law = TextLaw(model.writing_predictor, model.vocabulary, before, temperature)
