@@ -35,11 +35,15 @@ def chain_inside(model: str, prompt: str, words: str) -> tuple[Image.Image, dict
 
     Raises ValueError for a model that there is not, `RequestError` for words that it cannot write.
     """
+    from generators.core.errors import RequestError
     from generators.core.keywords import asked_for
+    from generators.core.text_model import TextModel
     from generators.core.word_moves import sample_with
     from generators.core.word_trace_picture import picture
 
     loaded = generators.load(model)
+    if not isinstance(loaded, TextModel):
+        raise RequestError(f"{loaded.info.name} writes no running text; choose a model that serves write_text.")
     text, trace = sample_with(loaded, asked_for(words, lambda _: False), prompt=prompt.strip())
     return picture(loaded.info.name, trace, text), {"text": text, **asdict(trace)}
 

@@ -83,6 +83,7 @@ def train(asked: Training) -> Path:
     run = Run(seed=asked.seed, minutes=asked.minutes, steps=asked.steps, folder=work, resume=asked.resume)
     if not cls.budgeted:
         _warn_of_budget(asked)
+    saved = False
     try:
         with busy(f"reading {asked.data}"):
             splits = load(asked.data, cls.medium, val=asked.val)
@@ -97,11 +98,15 @@ def train(asked: Training) -> Path:
         model.info.name, model.info.seed = asked.model_name, asked.seed
         model.note_training(_recorded(asked))
         model.save_pretrained(target)  # measuring may take a while, or fail
+        saved = True
         _measure(model, splits, asked)
         model.save_pretrained(target)
     except (Cancelled, KeyboardInterrupt):
-        going_on = (work / CHECKPOINT).is_file()
-        how = f"go on with: {asked.command('--resume')}" if going_on else "nothing was kept; start it again"
+        how = "nothing was kept; start it again"
+        if saved:
+            how = f"the model in {target} is whole, but not measured; artwright score does"
+        elif (work / CHECKPOINT).is_file():
+            how = f"go on with: {asked.command('--resume')}"
         raise Interrupted(f"stopped; {how}") from None
     shutil.rmtree(work, ignore_errors=True)
     print(target)
@@ -120,13 +125,16 @@ def merge(names: list[str], weights: list[float], name: str | None, out: Path | 
     for model in models:
         if model.family != family:
             raise ValueError(f"{model.info.name} is of the family {model.family}, not {family}; merge models of one.")
+    made = type(models[0]).merged(models, weights or None)
     stem = "-".join(model.info.name.removeprefix(f"{family}-") for model in models)
     asked = Training(family, stem, name=name, out=out)
+    if asked.model_name in [model.info.name for model in models]:
+        raise ValueError(f"{asked.model_name} is one of the models to merge; give the new one another --name.")
     target, _ = _places(asked)
-    made = type(models[0]).merged(models, weights or None)
     made.info.name = asked.model_name
-    told = " ".join(f"--weight {weight:g}" for weight in weights)
-    made.note_training(f"artwright merge {' '.join(model.info.name for model in models)} {told}".rstrip())
+    told = [f"--weight {weight:g}" for weight in weights] + ([f"--name {name}"] if name else [])
+    made.note_training(" ".join(["artwright merge", *(model.info.name for model in models), *told]))
+    made.info.training["parts"] = {model.info.name: model.weights_sha256 for model in models}
     made.save_pretrained(target)
     print(target)
     return target

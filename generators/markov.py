@@ -12,6 +12,7 @@ symbols), `counting` and `kneser_ney` (the counts), `interpolation` (several cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -34,7 +35,7 @@ from generators.core.likelihood import Likelihood
 from generators.core.reading import LEVELS, places, read, vocabulary_of
 from generators.core.symbols import blocks
 from generators.core.text_model import SAMPLE_WORDS, TextModel
-from generators.core.verbatim import Hashes, NoVerbatim, stretch_hashes
+from generators.core.verbatim import Hashes, NoVerbatim, stretch_hashes, token_values
 from generators.core.vocabulary import Vocabulary
 from generators.core.writing import Predictor
 
@@ -58,24 +59,22 @@ class Config:
     tune: bool = True  # discounts tuned on a held-back piece of the training text, else from its counts of counts
     max_copied: int = 0  # longest run that may be copied from the training text, in symbols, 1 to 500; 0: any length
 
-
-def checked(config: Config) -> Config:
-    """The options with the level spelled out. Raises ValueError for one out of bounds."""
-    level = str(config.level).casefold().removesuffix("s")
-    level = {"auto": "character", "char": "character"}.get(level, level)
-    if level not in LEVELS:
-        raise ValueError(f"The level {config.level!r} is unknown; it is {', '.join(LEVELS)} or auto.")
-    if not 0 <= config.order <= 10:
-        raise ValueError(f"An order of {config.order} is out of bounds; it is 1 to 10, or 0 for a fitting one.")
-    if not 256 <= config.tokens <= 32_000:
-        raise ValueError(f"tokens is {config.tokens}; it must be from 256 to 32000.")
-    if not config.max_mib >= 0:
-        raise ValueError(f"max_mib is {config.max_mib}; it is a size in MiB, or 0 for a model that is not pruned.")
-    if not 0 <= config.max_copied <= LONGEST_COPIED:
-        raise ValueError(
-            f"max_copied is {config.max_copied}; it is from 1 to {LONGEST_COPIED} symbols, or 0 for any number."
-        )
-    return replace(config, level=level)
+    def __post_init__(self) -> None:
+        level = str(self.level).casefold().removesuffix("s")
+        level = {"auto": "character", "char": "character"}.get(level, level)
+        if level not in LEVELS:
+            raise ValueError(f"The level {self.level!r} is unknown; it is {', '.join(LEVELS)} or auto.")
+        self.level = level
+        if not 0 <= self.order <= 10:
+            raise ValueError(f"An order of {self.order} is out of bounds; it is 1 to 10, or 0 for a fitting one.")
+        if not 256 <= self.tokens <= 32_000:
+            raise ValueError(f"tokens is {self.tokens}; it must be from 256 to 32000.")
+        if not (math.isfinite(self.max_mib) and self.max_mib >= 0):
+            raise ValueError(f"max_mib is {self.max_mib}; it is a size in MiB, or 0 for a model that is not pruned.")
+        if not 0 <= self.max_copied <= LONGEST_COPIED:
+            raise ValueError(
+                f"max_copied is {self.max_copied}; it is from 1 to {LONGEST_COPIED} symbols, or 0 for any number."
+            )
 
 
 class Markov(TextModel):
@@ -110,7 +109,7 @@ class Markov(TextModel):
         """
         from generators.core.training import Event
 
-        config, train = checked(config), splits.train
+        train = splits.train
         if train.blank:
             raise DataError(f"{splits.source.name} holds no text to learn from; give a file with some.")
         items = not train.running
@@ -146,7 +145,7 @@ class Markov(TextModel):
                 f"{splits.source.name} is of another sort than what {self.info.name} learnt from, which is "
                 f"{kinds if self.items else 'a running text'}; leave --from out."
             )
-        return self._counted(splits, checked(config), run, base=self)
+        return self._counted(splits, config, run, base=self)
 
     @classmethod
     def _counted(cls, splits: Splits[Texts], config: Any, run: Run, base: Self | None = None) -> Self:
@@ -166,7 +165,9 @@ class Markov(TextModel):
         # What is new is not in the data at all, so val and test count as known here; no probability knows of them.
         parts = (splits.train, splits.val, splits.test) if items else ()
         known = fingerprints(item for part in parts if part for item in part.items)
-        hashes = stretch_hashes(blocks(sequence), config.max_copied + 1) if config.max_copied else None
+        hashes = None
+        if config.max_copied:
+            hashes = stretch_hashes(blocks(sequence), config.max_copied + 1, token_values(vocabulary.tokens))
         unknown = _unknown_share(counts, size) if vocabulary.by_word else None
         if base is None:
             table, discounts = GramTable(size, len(shares), config.order), None
@@ -214,11 +215,8 @@ class Markov(TextModel):
         parts = [model.counts for model in models if isinstance(model.counts, KneserNey)]
         wider = [places(model.vocabulary, vocabulary) for model in models]
         counts = Interpolated(parts, wider, shares, len(vocabulary))
-        limits, hashes = {model.info.config.get("max_copied", 0) for model in models}, None
-        if len(limits) == 1:
-            known = [model.hashes for model in models if model.hashes is not None]
-            hashes = np.unique(np.concatenate(known)) if len(known) == len(models) else None
-        settled = {"order": counts.order, "max_copied": limits.pop() if hashes is not None else 0, "max_mib": 0.0}
+        stretches = [model.hashes for model in models if model.hashes is not None]
+        hashes = np.unique(np.concatenate(stretches)) if stretches else None
         info = replace(
             first.info,
             name="",
@@ -227,7 +225,7 @@ class Markov(TextModel):
             licence=" and ".join(dict.fromkeys(model.info.licence for model in models)),
             parameters=counts.nodes,
             scores=[],
-            config={**first.info.config, **settled},
+            config={**first.info.config, "order": counts.order, "max_mib": 0.0},
             versions=versions(),
             base={},
             training={},
@@ -300,7 +298,10 @@ class Markov(TextModel):
         if self.items:
             notes += " An item's end counts as one character in `nats_per_char`. Invented items are never in the data."
         if self.hashes is not None:
-            notes += f" It copies no more than {self.info.config['max_copied']} {unit} in a row from its training text."
+            notes += (
+                f" It copies no more than {self.info.config['max_copied']} {unit} in a row from its training text, "
+                f"unless nothing else can follow."
+            )
         return notes
 
     @property
@@ -313,7 +314,7 @@ class Markov(TextModel):
         """The counts, kept from copying where that is limited."""
         if self.hashes is None:
             return self.counts
-        return NoVerbatim(self.counts, self.hashes, self.info.config["max_copied"] + 1)
+        return NoVerbatim(self.counts, self.hashes, self.info.config["max_copied"] + 1, self.vocabulary.tokens)
 
     def spelling(self, text: str) -> Floats:
         """What an unknown word's spelling costs."""
@@ -389,6 +390,12 @@ def _mergeable(models: Sequence[Markov], weights: Sequence[float] | None) -> Flo
             )
         if not isinstance(other.counts, KneserNey):
             raise ValueError(f"{other.info.name} is merged already; merge its parts and the others at once.")
+        limits = [one.info.config.get("max_copied", 0) for one in (first, other)]
+        if limits[0] != limits[1]:
+            raise ValueError(
+                f"max_copied is {limits[0]} in {first.info.name} and {limits[1]} in {other.info.name}; merge models "
+                f"with the same limit."
+            )
         if other.info.config["level"] == "token" and other.vocabulary.tokens != first.vocabulary.tokens:
             raise ValueError(f"{other.info.name} and {first.info.name} have other tokens; merge models of characters.")
     return shares / shares.sum()

@@ -287,16 +287,21 @@ def test_more_text_and_several_models(artwright, home, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads((home / "models" / "both" / "config.json").read_text())["base"]["name"] == "markov-sea"
     assert artwright("train", "markov", "--data", "sky.txt", "--set", "max_copied=20").returncode == 0
+    a_mistake(artwright("merge", "markov-sea", "markov-sky"), "max_copied is 0 in markov-sea and 20 in markov-sky")
+    assert artwright("train", "markov", "--data", "sky.txt").returncode == 0
     done = artwright("merge", "markov-sea", "markov-sky", "--weight", "2", "--weight", "1")
     assert done.returncode == 0, done.stderr
     merged = Path(done.stdout.strip())
-    assert merged == home / "models" / "markov-sea-sky" and "0.67 and 0.33" in (merged / "README.md").read_text()
+    card = (merged / "README.md").read_text()
+    assert merged == home / "models" / "markov-sea-sky" and "0.67 and 0.33" in card
+    assert "Its parts: `markov-sea` (weights' sha256" in card
     for model in ("both", "markov-sea-sky"):
         scored = json.loads(artwright("score", model, "--data", "sky.txt", "--json").stdout)
         assert 0 < scored["nats_per_char"] < 1
         made = artwright("generate", "write_text", "--args", json.dumps({"model": model, "words": 8, "seed": 1}))
         assert made.returncode == 0, made.stderr
     a_mistake(artwright("merge", "markov-sea"), "two models or more")
+    a_mistake(artwright("merge", "markov-sea", "both", "--name", "both"), "one of the models to merge")
     a_mistake(artwright("merge", "markov-sea", "markov-names"), "cannot be merged with")
     a_mistake(artwright("merge", "markov-sea", "lstm-names"), "is of the family lstm")
     a_mistake(artwright("merge", "vae-digits", "vae-fashion"), "vae models cannot be merged")

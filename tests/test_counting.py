@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from generators.core import vocabulary
 from generators.core.batch_sampling import BatchSampler
 from generators.core.counting import GramTable
 from generators.core.hashing import stretch_sums
 from generators.core.interpolation import Interpolated
 from generators.core.kneser_ney import KneserNey
 from generators.core.reading import grouped, read_words, word_hashes
-from generators.core.vocabulary import WORD, Words
+from generators.core.vocabulary import WORD, Bytes, Characters, Words
 
 
 def geometric(n: int, size: int, seed: int = 0, p: float = 0.3) -> np.ndarray:
@@ -105,6 +106,26 @@ def test_counting_goes_on_from_a_model(unpack):
         pruned.table(places, size)
 
 
+def test_counting_goes_on_from_a_thinned_model():
+    sequence = geometric(5000, 20, p=0.6)
+    table = GramTable(20, 1, 6, most=400)
+    table.add([sequence])
+    table.end()
+    model = KneserNey.from_state(KneserNey.counted(table).state())
+    again = KneserNey.counted(model.table(np.arange(20), 20))
+    np.testing.assert_allclose(again.log_probs(sequence), model.log_probs(sequence), atol=1e-12)
+
+
+def test_pairs_are_thinned_too_and_single_symbols_are_not():
+    sequence = np.append(3000, np.random.default_rng(0).integers(1, 3000, 20_000))
+    pairs = GramTable(3000, 1, 2, most=5000)
+    pairs.add(np.array_split(sequence, 5))
+    assert pairs.thinned and len(pairs) <= 5000
+    single = GramTable(3000, 1, 1, most=100)
+    single.add([sequence])
+    assert not single.thinned and len(single) > 100
+
+
 def test_interpolated_models():
     parts = [KneserNey.fit(geometric(300, 6, seed), size=6, starts=1, order=order) for seed, order in ((1, 4), (2, 3))]
     places = [np.asarray([0, 1, 2, 3, 4, 5]), np.asarray([0, 2, 3, 5, 6, 7])]
@@ -165,12 +186,29 @@ def test_words_are_found_as_by_the_expression():
 
 def test_words_are_read_once():
     text = "the cat sat on the mat.\nThe cat didn't.\n" * 3
-    vocabulary, symbols, counts = read_words([text[:17], text[17:]])
-    assert vocabulary.tokens == Words.of([text]).tokens
-    np.testing.assert_array_equal(symbols, vocabulary.encode(text))
+    words, symbols, counts = read_words([text[:17], text[17:]])
+    assert words.tokens == Words.of([text]).tokens
+    np.testing.assert_array_equal(symbols, words.encode(text))
     np.testing.assert_array_equal(counts, np.bincount(symbols))
     few, symbols, _ = read_words([text], most=3)
     assert len(few) == 4 and (symbols == few.encode(text)).all() and " cat" in few.tokens
+
+
+def test_a_text_without_a_place_to_cut_it_is_cut_all_the_same(monkeypatch):
+    monkeypatch.setattr(vocabulary, "LONGEST", 50)
+    for kind in (Words, Characters, Bytes):
+        pieces = list(kind.pieces(["ACGT" * 5] * 30, 40))
+        assert "".join(pieces) == "ACGT" * 150 and max(map(len, pieces)) <= 110
+    text = "It is a line.\nAnd so is this\n" * 9
+    assert "".join(Words.pieces([text[:7], text[7:100], text[100:]], 20)) == text
+
+
+def test_long_words_are_told_apart():
+    one, other = "a", "b"
+    for _ in range(10):  # two words (Thue 1906) that every polynomial modulo a power of two takes for the same
+        one, other = one + other, other + one
+    words, symbols, _ = read_words([f"{one} {other} {one}"])
+    np.testing.assert_array_equal(symbols, words.encode(f"{one} {other} {one}"))
 
 
 def test_hashes_with_the_same_slot_are_told_apart():
@@ -183,5 +221,5 @@ def test_hashes_with_the_same_slot_are_told_apart():
 def test_a_stretch_has_the_same_sum_wherever_it_stands():
     sequence = np.asarray([1, 2, 3, 9, 1, 2, 3, 0, 2, 1, 3])
     starts = np.arange(len(sequence) - 2)
-    sums = stretch_sums(sequence, starts, starts + 3)
+    sums = stretch_sums(sequence.astype(np.uint64), starts, starts + 3)
     assert sums[0] == sums[4] and len(set(sums.tolist())) == len(sums) - 1

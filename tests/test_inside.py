@@ -215,7 +215,8 @@ def test_the_command_shows_the_chain_that_writes_words_in(artwright, tmp_path: P
         assert page.width == WIDTH and page.height > 400
     assert told["text"].splitlines()[-1] in artwright(*with_words).stdout
     a_mistake(artwright("inspect", "markov-scripture", "", "--with", "zzyzx"), "zzyzx", "not one of the words")
-    a_mistake(artwright("inspect", "markov-names", "", "--with", "sword"), "writes no running text")
+    for model in ("markov-names", "vae-digits"):
+        a_mistake(artwright("inspect", model, "", "--with", "sword"), f"{model} writes no running text")
 
 
 def test_the_apps_page_shows_it(mine, monkeypatch, tmp_path: Path):

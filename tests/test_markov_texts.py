@@ -8,6 +8,7 @@ import pytest
 from generators.core.errors import RequestError
 from generators.core.generator import Partial, Request
 from generators.core.training import Run
+from generators.core.writing import Pace
 from generators.data.splits import DataError, Source, Splits, Texts
 from generators.markov import Config, Markov
 
@@ -61,9 +62,7 @@ def test_every_level_scores_and_writes(level, tmp_path):
     assert made == written(again, words=30) and 15 <= len(made.split()) <= 45
     assert "\ufffd" not in written(model, words=20, temperature=0.2)
     inside = again.look_inside("And the caf\u00e9")
-    assert "".join(inside.tokens) == (
-        "And the caf\u00e9" if level != "byte" else "And the caf\u00e9".encode().decode("latin-1")
-    )
+    assert "".join(inside.tokens) == ("And the caf\u00e9" if level != "byte" else "And the caf\u01c3\u01a9")
     assert inside.nats.sum() > 0 and inside.counts is not None and inside.counts.shape == inside.totals.shape
 
 
@@ -168,6 +167,72 @@ def test_no_run_longer_than_allowed_is_copied(level, most, tmp_path):
         copied += any(tuple(made[i : i + most + 1]) in runs for i in range(len(made) - most))
     assert copied and written(again, 3) == written(kept, 3)
     assert f"no more than {most}" in kept.card_notes()
+
+
+def copies(model: Markov, made: str, text: str) -> bool:
+    most = model.info.config["max_copied"]
+    return any(made[i : i + most + 1] in text for i in range(len(made) - most))
+
+
+def test_the_limit_holds_after_merging_and_going_on():
+    other = SHORE.replace("S", "\u017f").replace("h", "\u0127")  # whose letters come between and after
+    first, second = fit(VERSE * 5, max_copied=12), fit(other * 5, max_copied=12)
+    more = running(other * 5)
+    for model in (Markov.merged([first, second]), first.refit(more, first.refit_config(), Run())):
+        assert model.info.config["max_copied"] == 12
+        for seed in range(8):
+            made = written(model, seed, words=40)
+            assert not copies(model, made, running(VERSE * 5).train.text) and not copies(model, made, more.train.text)
+    with pytest.raises(ValueError, match="the same limit"):
+        Markov.merged([first, fit(SHORE * 5, max_copied=20)])
+
+
+def test_words_are_written_in_without_long_copies():
+    model = fit((VERSE + SHORE) * 5, max_copied=10)
+    train = running((VERSE + SHORE) * 5).train.text
+    found = 0
+    for seed in range(8):
+        try:
+            made = written(model, seed, words=20, must_include="heaven, shells")
+        except RequestError as error:
+            assert "copies no more" in str(error) or "found no text" in str(error)
+            continue
+        found += 1
+        assert "heaven" in made and "shells" in made and not copies(model, made, train)
+    assert found >= 4
+
+
+def test_where_nothing_else_can_follow_it_copies():
+    assert written(fit("a" * 3000, max_copied=3), words=1, temperature=0.5).strip("a") == ""
+
+
+def test_another_models_pictures_do_not_stay(tmp_path):
+    folder = fit(VERSE * 5).save_pretrained(tmp_path / "model")
+    (folder / "curves.svg").write_text("<svg/>")
+    again = Markov.from_pretrained(folder)
+    again.save_pretrained(folder)  # measured again, say
+    assert "curves.svg" in (folder / "README.md").read_text()
+    fit(SHORE * 5).save_pretrained(folder)
+    assert not (folder / "curves.svg").exists() and "curves.svg" not in (folder / "README.md").read_text()
+
+
+def test_what_a_merged_model_has_counted(tmp_path):
+    models = [fit(text * 10, order=4) for text in (VERSE, SHORE)]
+    inside = Markov.merged(models).look_inside("the sea")
+    context, found = inside.followers[4]
+    assert context == "he " or context == "the "[-len(context) :]
+    assert found and sum(count for _, count in found) > 0
+
+
+def test_bytes_of_other_scripts_are_no_blanks():
+    text = "Voil\u00e0 la f\u00eate \u00e0 \u00c5bo. \u5834\u6240\u306f\u3053\u3053\u3067\u3059\u3002 " * 60
+    model = fit(text, level="byte", order=8)
+    tokens = model.vocabulary.split("Voil\u00e0 la \u5834\u6240")
+    pace = Pace(words=9)
+    assert all(pace.goes_on(token) for token in tokens) and pace.count == 3
+    for seed in range(6):
+        made = written(model, seed, words=8, temperature=0.3, prompt="Voil\u00e0")
+        assert "\ufffd" not in made and 5 <= len(made.split()) <= 13
 
 
 def test_many_texts_are_drawn_at_once():

@@ -226,6 +226,13 @@ def test_austen(packaged):
     assert "\n\n\n" not in text and "  " not in text and "_" not in text
 
 
+def test_a_kind_with_nothing_to_learn_from_is_named(tmp_path):
+    written(tmp_path / "town.txt", "\n".join(NAMES))
+    written(tmp_path / "river.txt", "\n")
+    with pytest.raises(DataError, match=r"The kind river .* has no items"):
+        load(tmp_path, items=True)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_a_text_in_a_file_is_the_text_in_memory(tmp_path, monkeypatch, encoding):
     line = "The caf\u00e9 \u201cat the end\u201d of a long street is open until late tonight, she said.\r\n"

@@ -140,8 +140,8 @@ class GramTable:
         """Cut the rarest rows shorter, a symbol at a time, until there is room again: shorter n-grams keep their
         counts.
         """
-        self.thinned = True
-        for cut in range(1, self.order - 1):
+        for cut in range(1, self.order):
+            self.thinned = True
             columns, counts = [column.copy() for column in self.columns], self.counts
             rare = counts <= np.partition(counts, len(counts) - self.most // 2)[len(counts) - self.most // 2]
             left = cut

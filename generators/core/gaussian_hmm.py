@@ -82,15 +82,8 @@ class GaussianHMM(HiddenMarkov):
         for _ in range(1, self.n_states):
             far = torch.stack([((data - mean) ** 2 / spread).sum(1) for mean in chosen]).amin(0).double().cpu()
             weights = far if float(far.sum()) > 0 else torch.ones_like(far)
-            chosen.append(
-                data[
-                    int(
-                        torch.searchsorted(
-                            weights.cumsum(0), float(torch.rand((), generator=random)) * float(weights.sum())
-                        )
-                    )
-                ]
-            )
+            drawn = float(torch.rand((), generator=random)) * float(weights.sum())
+            chosen.append(data[int(torch.searchsorted(weights.cumsum(0), drawn))])
         self.means_ = torch.stack(chosen)
         each = spread if self.covariance == "diagonal" else torch.diag(spread)
         self.covariances_ = each.expand(self.n_states, *each.shape).clone()
@@ -117,9 +110,13 @@ class GaussianHMM(HiddenMarkov):
         return -0.5 * float(torch.logdet(self.covariances_).sum() + (inverse * self._least).sum())
 
     def _given(self, emissions: Sequence[Any]) -> None:
+        if len(emissions) != 2:
+            raise ValueError(f"{len(emissions)} arrays of emissions were given; give means and covariances.")
         means, covariances = (torch.as_tensor(part).to(self.device, self.dtype).clone() for part in emissions)
         if means.ndim != 2 or len(means) != self.n_states:
             raise ValueError(f"means has the shape {tuple(means.shape)}; it must be ({self.n_states}, D).")
+        if not (bool(torch.isfinite(means).all()) and bool(torch.isfinite(covariances).all())):
+            raise ValueError("A mean or covariance is not a finite number; give finite ones.")
         d = means.shape[1]
         shape = (self.n_states, d) if self.covariance == "diagonal" else (self.n_states, d, d)
         if tuple(covariances.shape) != shape:
@@ -139,5 +136,6 @@ class GaussianHMM(HiddenMarkov):
     @property
     def n_parameters(self) -> int:
         """S - 1 first states, S (S - 1) transitions, S D means, and the covariances."""
+        self._check_fitted()
         s, d = self.means_.shape
         return s - 1 + s * (s - 1) + s * d + s * (d if self.covariance == "diagonal" else d * (d + 1) // 2)

@@ -326,8 +326,11 @@ class Generator(ABC):
         folder = Path(folder)
         self.info.name = self.info.name or folder.name
         self.info.tasks = sorted(self.tasks)
-        kept = {name: (folder / name).read_bytes() for name in checkpoint.SHOWN if (folder / name).is_file()}
-        files = {**(kept if self.trained is None else {}), **self.card_files()}  # measured again: its curves stay
+        kept: dict[str, bytes] = {}
+        weights = folder / checkpoint.WEIGHTS
+        if weights.is_file() and checkpoint.sha256(weights) == self.weights_sha256:  # measured again: its curves stay
+            kept = {name: (folder / name).read_bytes() for name in checkpoint.SHOWN if (folder / name).is_file()}
+        files = {**kept, **self.card_files()}
         self.weights_sha256 = checkpoint.write(folder, asdict(self.info), self.state(), card(self, files), files)
         return folder
 
@@ -423,6 +426,9 @@ def _peer(info: ModelInfo) -> str:
 def _training(info: ModelInfo) -> str:
     how = dict(info.training)
     lines = [f"```\n{how.pop('command', '')}\n```"]
+    if "parts" in how:
+        parts = (f"`{name}` (weights' sha256 `{sha256[:16]}`)" for name, sha256 in how["parts"].items())
+        lines.append(f"Its parts: {', '.join(parts)}.")
     if "steps" in how:
         threads = f"{how['threads']} thread{'s' * (how['threads'] > 1)}"
         lines.append(f"{how['steps']:,} steps in {how['seconds']:,} s on {threads}.")

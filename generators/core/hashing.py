@@ -6,8 +6,8 @@ depends on its symbols alone.
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,18 @@ def powers(count: int) -> Sums:
     return _powers(BASE, 1 << max(count - 1, 1).bit_length())[:count]
 
 
-def stretch_sums(sequence: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Sums:
-    """The sum of (symbol + 1) BASE^i over each stretch, (N,), which begins at one of `starts` and stops before its
-    end.
+def text_hash(text: str) -> int:
+    """64 bits that stand for a text of any length."""
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def stretch_sums(values: Sums, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Sums:
+    """The sum of value_i BASE^i over each stretch of values (T,), (N,), which begins at one of `starts` and stops
+    before its end. Of stretches of a thousand and more, different ones can be built that have the same sum.
     """
-    n = len(sequence)
+    n = len(values)
     sums = np.zeros(n + 1, np.uint64)
-    np.cumsum((sequence.astype(np.uint64) + np.uint64(1)) * powers(n), out=sums[1:])
+    np.cumsum(values * powers(n), out=sums[1:])
     back = _powers(INVERSE, 1 << max(n - 1, 1).bit_length())
     return np.asarray((sums[ends] - sums[starts]) * back[starts])

@@ -99,8 +99,10 @@ class HiddenMarkov(ABC):
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
     ) -> None:
-        if n_states < 1 or steps < 1 or restarts < 1:
-            raise ValueError(f"n_states {n_states}, steps {steps} and restarts {restarts} must each be 1 or more.")
+        if not all(isinstance(count, int) and count >= 1 for count in (n_states, steps, restarts)):
+            raise ValueError(
+                f"n_states {n_states}, steps {steps} and restarts {restarts} must each be 1 or more, whole."
+            )
         if implementation not in ("scaling", "log"):
             raise ValueError(f"The implementation {implementation!r} is unknown; it is scaling or log.")
         if not (tolerance >= 0 and transition_prior >= 0):
@@ -417,7 +419,9 @@ class CategoricalHMM(HiddenMarkov):
         return log_dirichlet(self.emission_prior, self.emissions_)
 
     def _given(self, emissions: Sequence[Any]) -> None:
-        (values,) = emissions
+        if len(emissions) != 1:
+            raise ValueError(f"{len(emissions)} arrays of emissions were given; give one, (states, symbols).")
+        values = emissions[0]
         symbols = self.n_symbols or np.shape(values)[-1]
         self.emissions_ = self._probabilities("emissions", values, (self.n_states, symbols))
 
@@ -430,6 +434,7 @@ class CategoricalHMM(HiddenMarkov):
     @property
     def n_parameters(self) -> int:
         """S - 1 first states, S (S - 1) transitions, S (V - 1) emissions."""
+        self._check_fitted()
         s = self.n_states
         return s - 1 + s * (s - 1) + s * (self.emissions_.shape[1] - 1)
 

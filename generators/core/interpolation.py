@@ -5,6 +5,7 @@ It does all that `KneserNey` does, so that who uses counts need not know whether
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -99,6 +100,15 @@ class Interpolated:
             counts[: len(part_counts)] += part_counts
             totals[: len(part_totals)] += part_totals
         return counts, totals
+
+    def followed_by(self, symbols: list[int], most: int) -> tuple[int, list[tuple[int, int]]]:
+        """As `KneserNey.followed_by`, the counts of all parts whose longest known n-gram is as long."""
+        found = [part.followed_by(symbols, self.size) for part in self.wide]
+        longest, sums = max(length for length, _ in found), Counter[int]()
+        for length, counts in found:
+            if length == longest:
+                sums.update(dict(counts))
+        return longest, sums.most_common(most)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """As compact arrays."""

@@ -45,11 +45,11 @@ class Keyword:
         """Whether a text has it."""
         return self.pattern.search(text) is not None
 
-    def spots(self, units: Sequence[tuple[int, ...]], vocabulary: Vocabulary) -> list[Spot]:
-        """Where a text of these words has it."""
+    def spots(self, units: Sequence[tuple[int, ...]], vocabulary: Vocabulary, before: str = "") -> list[Spot]:
+        """Where a text of these words has it. before: the character that stands before the text."""
         texts = [vocabulary.decode(unit) for unit in units]
-        starts = [0, *accumulate(map(len, texts))]
-        found = (match.span(1) for match in self.pattern.finditer("".join(texts)))
+        starts = [*accumulate(map(len, texts), initial=len(before))]
+        found = (match.span(1) for match in self.pattern.finditer("".join([before, *texts])))
         return [(bisect_right(starts, begin) - 1, bisect_left(starts, end)) for begin, end in found]
 
 

@@ -91,8 +91,11 @@ def discounts_of(counts: Ints) -> Floats:
 class KneserNey:
     """An n-gram model. `size`: the alphabet's size, unknown included; `starts`: how many start symbols follow it."""
 
-    def __init__(self, size: int, starts: int, levels: list[Level], unknown: float | None = None) -> None:
-        self.size, self.starts, self.levels = size, starts, levels
+    def __init__(
+        self, size: int, starts: int, levels: list[Level], unknown: float | None = None, thinned: bool = False
+    ) -> None:
+        """thinned: whether its table was, see `GramTable`."""
+        self.size, self.starts, self.levels, self.thinned = size, starts, levels, thinned
         self.floor = np.full(size, 1.0 / size)  # order 0
         self.unknown = 1.0 / size if unknown is None else unknown
         if size > 1:
@@ -161,7 +164,7 @@ class KneserNey:
             children = np.bincount(gram.parents, minlength=1 if n == 1 else len(grams[n - 2].counts))
             off = discounts_of(counts[counts > 0]) if discounts is None else discounts[n - 1]
             levels.append(Level.of(gram.symbols, children, counts, np.zeros_like(children), off, size + starts))
-        model = cls(size, starts, levels, unknown)
+        model = cls(size, starts, levels, unknown, table.thinned)
         if max_nodes and model.nodes > max_nodes:
             model._prune(max_nodes, grams)
         return model
@@ -266,7 +269,9 @@ class KneserNey:
         return 0, []
 
     def distributions(self, sequence: NDArray[Any], part: int = 20_000) -> NDArray[np.float32]:
-        """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time."""
+        """(N, size): what `distribution` says before each symbol of `sequence`, at most `part` of them at a time; order
+        0's probabilities before a start symbol.
+        """
         sequence = np.asarray(sequence, dtype=np.int64)
         found = np.empty((len(sequence), self.size), np.float32)
         reach = self.order - 1
@@ -369,6 +374,7 @@ class KneserNey:
         if any(level.removed.any() for level in self.levels):
             raise ValueError("A pruned model cannot count more; train it with max_mib 0.")
         found = GramTable(size, self.starts, self.order)
+        found.thinned = self.thinned
         digits = np.append(places, size + np.arange(self.starts)) + 1
         path = np.zeros((1, self.order), np.int64)
         begins = np.zeros(1, np.int64)
@@ -395,6 +401,7 @@ class KneserNey:
             **_small("counts", np.concatenate([level.counts for level in levels])),
             **_small("children", np.concatenate([np.diff(level.first) for level in levels])),
             **_small("removed", np.concatenate([level.removed for level in levels])),
+            **({"thinned": np.ones(1, np.uint8)} if self.thinned else {}),
         }
 
     @classmethod
@@ -411,7 +418,7 @@ class KneserNey:
                 Level.of(*parts, base=size + starts)
                 for parts in zip(symbols, children, counts, removed, state["discounts"], strict=True)
             ]
-            return cls(size, starts, levels, float(state["unknown"][0]))
+            return cls(size, starts, levels, float(state["unknown"][0]), "thinned" in state)
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise CheckpointError(f"The model's counts do not fit together ({error}); train it again.") from error
 

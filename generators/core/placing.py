@@ -45,8 +45,9 @@ class Placing:
         if units and not self.law.ends(units[-1]):
             units = self._ended(units, words)
         for i in self.random.permutation(len(keywords)):
-            if not keywords[i].spots(units, self.law.vocabulary):
-                taken = {k for one in keywords for a, b in one.spots(units, self.law.vocabulary) for k in range(a, b)}
+            seen = self.law.vocabulary, self.law.last
+            if not keywords[i].spots(units, *seen):
+                taken = {k for one in keywords for a, b in one.spots(units, *seen) for k in range(a, b)}
                 place = self._best(units, keywords[i], taken)
                 units = [*units[: place.at], *place.words, *units[place.stop :]]
         return flat(units)

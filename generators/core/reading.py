@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generators.core.hashing import stretch_sums
+from generators.core.hashing import stretch_sums, text_hash
 from generators.core.kneser_ney import UNKNOWN, Ints
 from generators.core.symbols import blocks, stored
 from generators.core.vocabulary import Bytes, Characters, Vocabulary, Words
@@ -24,6 +24,7 @@ LEVELS = ("character", "word", "byte", "token")
 MOST_WORDS = 200_000  # that are known; the rest of a huge text are spelt
 PIECE = 1_000_000  # characters whose words are found at once
 SLOT_BITS = 20
+LONG = 256  # characters of a word whose sum is not relied on
 JOINERS = "'\u2019-"  # between letters they belong to the word
 _WORDLIKE = re.compile(r"\w")
 
@@ -151,4 +152,8 @@ def word_hashes(text: str) -> tuple[Ints, NDArray[np.uint64]]:
     spaced[1:-1] = (codes == ord(" ")) & ~blank[2:]
     goes_on = (inside[1:-1] & inside[:-2]) | (spaced[:-2] & ~blank[1:-1])
     starts = np.flatnonzero(~goes_on)
-    return starts, stretch_sums(codes, starts, np.append(starts[1:], len(codes)))
+    ends = np.append(starts[1:], len(codes))
+    hashes = stretch_sums(codes.astype(np.uint64) + np.uint64(1), starts, ends)
+    for i in np.flatnonzero(ends - starts > LONG).tolist():
+        hashes[i] = text_hash(text[starts[i] : ends[i]])
+    return starts, hashes

@@ -46,6 +46,11 @@ class TextLaw:
         """The predictor's context before the text."""
         return self.predictor.context(self.before)
 
+    @cached_property
+    def last(self) -> str:
+        """The last character before the text."""
+        return self.vocabulary.decode(self.before)[-1:]
+
     @property
     def looks_back(self) -> int | None:
         """How many symbols the predictor looks back at, None for all there are."""
@@ -58,7 +63,7 @@ class TextLaw:
 
     def of(self, p: NDArray[Any]) -> Floats:
         """f of probabilities (N, size), (N, size)."""
-        known = p.sum(1) - p[:, UNKNOWN]
+        known = np.maximum(p.sum(1) - p[:, UNKNOWN], TINY)
         if self.temperature == 1:
             f = p / known[:, None]
             f[:, UNKNOWN] = 0.0

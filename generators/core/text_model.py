@@ -24,6 +24,7 @@ from generators.core.keywords import Keyword, Spelling, asked_for
 from generators.core.kneser_ney import UNKNOWN, Floats, Ints
 from generators.core.labels import match_label
 from generators.core.text_law import TextLaw
+from generators.core.verbatim import NoVerbatim
 from generators.core.vocabulary import Vocabulary
 from generators.core.word_moves import writing_with
 from generators.core.writing import Predictor, Writer, finished
@@ -222,6 +223,13 @@ class TextModel(Generator):
         text = yield from self._told(steps, prompt, words)
         if lost := [keyword.text for keyword in keywords if not keyword.is_in(text)]:
             raise RequestError(f"{self._name()} found no text with {lost[0]!r} in it; choose another word or seed.")
+        if missing and isinstance(self.writing_predictor, NoVerbatim):
+            symbols = self.vocabulary.encode(text[len(prompt) :]).tolist()
+            if self.writing_predictor.copies(symbols):
+                raise RequestError(
+                    f"{self._name()} found no text with {missing[0].text!r} in it that copies no more than it may; "
+                    f"choose another word or seed."
+                )
         yield text
 
     def keywords(self, words: Sequence[str]) -> list[Keyword]:

@@ -1,20 +1,21 @@
 """No long runs copied from the training text: what a predictor writes has no stretch of so many symbols from it.
 
-Every stretch of one symbol more than may be copied is known by a 32-bit hash, so none gets through; one in a few
-thousand that is not in the text is taken for one that is, and only costs a choice.
+Every stretch of one symbol more than may be copied is known by a 32-bit hash of its tokens' texts, whatever numbers
+they have. So none gets through unless nothing else can follow; of a text of a million symbols one stretch in four
+thousand that is not in it is taken for one that is, which only costs a choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.errors import DataError
-from generators.core.hashing import powers, stretch_sums
-from generators.core.kneser_ney import Floats, Ints
+from generators.core.hashing import Sums, powers, stretch_sums, text_hash
+from generators.core.kneser_ney import UNKNOWN, Floats
 from generators.core.writing import Predictor
 
 MOST = 50_000_000  # symbols that are hashed
@@ -23,26 +24,31 @@ MIX = np.uint64(0xD1342543DE82EF95)
 Hashes = NDArray[np.uint32]
 
 
-def stretch_hashes(pieces: Iterable[NDArray[np.integer]], length: int) -> Hashes:
+def token_values(tokens: Sequence[str]) -> Sums:
+    """What stands for each token in a stretch's sum, (size + 1,); the last one for a start symbol."""
+    return np.asarray([*map(text_hash, tokens), 1], np.uint64)
+
+
+def stretch_hashes(pieces: Iterable[NDArray[np.integer]], length: int, values: Sums) -> Hashes:
     """The hashes of all stretches of `length` symbols of a sequence that comes in pieces, sorted, each once: (N,).
 
-    Raises `DataError` for a sequence of more than `MOST` symbols.
+    values: `token_values` of the symbols. Raises `DataError` for a sequence of more than `MOST` symbols.
     """
-    found, total, rest = [], 0, np.zeros(0, np.int64)
+    found, total, rest = [], 0, np.zeros(0, np.uint64)
     for piece in pieces:
         total += len(piece)
         if total > MOST:
             raise DataError(f"max_copied takes a text of at most {MOST:,} symbols; leave it at 0 for this one.")
-        rest = np.concatenate([rest, piece.astype(np.int64)])
+        rest = np.concatenate([rest, values[piece]])
         found.append(np.unique(_hashed(rest, length)))
         rest = rest[max(len(rest) - length + 1, 0) :]
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint32)
 
 
-def _hashed(sequence: Ints, length: int) -> Hashes:
+def _hashed(values: Sums, length: int) -> Hashes:
     """(N - length + 1,) the hash of every stretch of a sequence, none where it is shorter than one."""
-    starts = np.arange(len(sequence) - length + 1)
-    return _mixed(stretch_sums(sequence, starts, starts + length))
+    starts = np.arange(len(values) - length + 1)
+    return _mixed(stretch_sums(values, starts, starts + length))
 
 
 def _mixed(sums: NDArray[np.uint64]) -> Hashes:
@@ -52,15 +58,24 @@ def _mixed(sums: NDArray[np.uint64]) -> Hashes:
 
 
 class NoVerbatim:
-    """A predictor that gives no probability to a symbol that would end a stretch of the training text.
+    """A predictor that gives no probability to a symbol that would end a stretch of the training text, unless all
+    would.
 
-    hashes: `stretch_hashes` of it, of stretches of `length` symbols. Contexts are pairs: the predictor's own, and the
-    last `length` - 1 symbols.
+    hashes: `stretch_hashes` of it, of stretches of `length` symbols. tokens: the vocabulary's. Contexts are pairs: the
+    predictor's own, and the last `length` - 1 symbols.
     """
 
-    def __init__(self, predictor: Predictor, hashes: Hashes, length: int) -> None:
+    def __init__(self, predictor: Predictor, hashes: Hashes, length: int, tokens: Sequence[str]) -> None:
         self.predictor, self.hashes, self.length = predictor, hashes, length
-        self.powers = powers(length)
+        self.powers, self.values = powers(length), token_values(tokens)
+
+    def _is_copied(self, hashes: Hashes) -> NDArray[np.bool_]:
+        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return self.hashes[at] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
+
+    def copies(self, symbols: Sequence[int]) -> bool:
+        """Whether there is a stretch of the training text in these symbols."""
+        return bool(self._is_copied(_hashed(self.values[np.asarray(symbols, np.int64)], self.length)).any())
 
     def context(self, symbols: list[int]) -> Any:
         """What it needs to know of the symbols so far."""
@@ -76,12 +91,9 @@ class NoVerbatim:
         inner, tail = context
         p = self.predictor.distribution(inner, longest)
         if len(tail) == self.length - 1:
-            before = ((np.asarray(tail, np.uint64) + np.uint64(1)) * self.powers[:-1]).sum(dtype=np.uint64)
-            said = np.arange(1, len(p) + 1, dtype=np.uint64) * self.powers[-1]
-            hashes = _mixed(before + said)
-            at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-            fresh = p * (self.hashes[at] != hashes)
-            p = fresh if fresh.any() else p
+            before = (self.values[np.asarray(tail, np.int64)] * self.powers[:-1]).sum(dtype=np.uint64)
+            fresh = p * ~self._is_copied(_mixed(before + self.values[: len(p)] * self.powers[-1]))
+            p = fresh if np.delete(fresh, UNKNOWN).any() else p
         return p
 
     def knows(self, symbols: list[int]) -> bool:
@@ -98,5 +110,6 @@ class NoVerbatim:
 
     @property
     def lookbacks(self) -> Any:
-        """As the predictor."""
-        return self.predictor.lookbacks
+        """As the predictor, but no less far than a stretch."""
+        farthest, *others = self.predictor.lookbacks
+        return [farthest if farthest is None else max(farthest, self.length - 1), *others]

@@ -22,6 +22,7 @@ from generators.core.arrays import packed, unpacked
 from generators.core.kneser_ney import UNKNOWN, Ints
 
 PIECE = 100_000  # characters that are read at once
+LONGEST = 4_000_000  # characters without a place to cut them
 WORD = re.compile(r" ?\w+(?:['\u2019-]\w+)*| ?[^\w\s]|\s")
 
 
@@ -68,14 +69,22 @@ class Vocabulary(ABC):
 
     @classmethod
     def pieces(cls, text: Iterable[str], size: int = PIECE) -> Iterator[str]:
-        """A text cut anew into pieces of `size` characters or a little more, which have the symbols of the whole."""
-        rest = ""
+        """A text cut anew into pieces of `size` characters or a little more, which have the symbols of the whole.
+
+        Where there is no seam for `LONGEST` characters, it is cut anywhere.
+        """
+        rest, searched = "", 0
         for piece in text:
             rest += piece
             start = 0
-            while len(rest) - start > size and (seam := cls.seam.search(rest, start + size)):
-                yield rest[start : seam.start()]
-                start = seam.start()
+            while len(rest) - start > size:
+                seam = cls.seam.search(rest, max(start + size, searched))
+                if seam is None and len(rest) - start <= size + LONGEST:
+                    break
+                stop = start + size + LONGEST if seam is None else seam.start()
+                yield rest[start:stop]
+                start = stop
+            searched = max(len(rest) - 1 - start, 0) if len(rest) - start > size else 0
             rest = rest[start:]
         if rest:
             yield rest
@@ -136,14 +145,17 @@ class Characters(Vocabulary):
 
 
 class Bytes(Vocabulary):
-    """The 256 bytes of UTF-8, each written as the character of its number; no text has anything unknown."""
+    """The 256 bytes of UTF-8; no text has anything unknown. One that is no character is written as a letter: U+0100 and
+    its number.
+    """
 
     unit = "byte"
+    seam = re.compile("")
     notes = " Its symbols are the bytes of UTF-8."
 
     def __init__(self, tokens: list[str] | None = None) -> None:
         """tokens: as they are always. Raises ValueError for others."""
-        super().__init__(["", *map(chr, range(256))])
+        super().__init__(["", *map(chr, range(128)), *(chr(256 + byte) for byte in range(128, 256))])
         if tokens is not None and tokens != self.tokens:
             raise ValueError("The tokens are not the 256 bytes; train the model again.")
 
@@ -165,8 +177,9 @@ class Bytes(Vocabulary):
         return self.shown("".join(self.tokens[symbol] for symbol in symbols))
 
     def shown(self, text: str) -> str:
-        """The text of bytes, each written as the character of its number; one that is not whole yet is left out."""
-        return codecs.getincrementaldecoder("utf-8")("replace").decode(text.encode("latin-1"))
+        """The text of bytes that are written as tokens; a character that is not whole yet is left out."""
+        data = bytes(ord(token) & 0xFF for token in text)
+        return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
 
     def split(self, text: str) -> list[str]:
         """The bytes of a text."""

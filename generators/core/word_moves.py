@@ -35,7 +35,7 @@ from generators.core.generator import Cancel, rng
 from generators.core.keywords import Keyword
 from generators.core.kneser_ney import Floats
 from generators.core.placing import Placing
-from generators.core.text_law import TextLaw, Unit, flat, said
+from generators.core.text_law import TINY, TextLaw, Unit, flat, said
 from generators.core.writing import Pace, Writer, finished
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ AROUND = 4  # words among which a keyword is moved
 HEAD = 3  # words to the right that weigh the tries, where the predictor looks back without bound
 LONGEST = 24  # symbols of a word that is drawn
 KEPT = 8  # contexts
+PATIENCE = 8  # times as many moves, at most, where the text could not be drawn
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class WordChain:
 
     def __post_init__(self) -> None:
         self.vocabulary, self.parallel, self.white = self.law.vocabulary, self.law.parallel, self.law.white
+        self.seen = self.vocabulary, self.law.last
         self.units = self.law.split(self.symbols)
         self.least, self.most = bounds(self.words, len(self.units))
         self.ended = self.law.ends(self.units[-1])
@@ -110,6 +112,11 @@ class WordChain:
     def log_density(self) -> float:
         """ln pi of the text up to a constant."""
         return float(self.logs[0].sum())
+
+    @property
+    def barred(self) -> bool:
+        """Whether something of the text can never be drawn, such as a run that is copied where that is limited."""
+        return bool((self.logs[0] <= np.log(TINY) / 2).any())
 
     @property
     def nats(self) -> float:
@@ -145,7 +152,7 @@ class WordChain:
     def _move_keyword(self) -> tuple[str, bool]:
         """A keyword to another place among the words around it."""
         keyword = self.keywords[int(self.random.integers(len(self.keywords)))]
-        spots = keyword.spots(self.units, self.vocabulary)
+        spots = keyword.spots(self.units, *self.seen)
         begin, end = spots[int(self.random.integers(len(spots)))]
         offset = int(self.random.integers(AROUND + 1))
         at, many = begin - offset, AROUND + end - begin
@@ -153,9 +160,10 @@ class WordChain:
             return "none", False
         block, others = self.units[begin:end], self.units[at:begin] + self.units[end : at + many]
         tries = [others[:i] + block + others[i:] for i in range(AROUND + 1) if i != offset]
-        tries = [self.units[at : at + many], *(words for words in tries if self._admissible(at, many, words))]
-        counts = [len(keyword.spots(self._with(at, many, words), self.vocabulary)) for words in tries]
-        return self._one_of(at, many, tries, [1 / max(count, 1) for count in counts], drawn=False)
+        tries = [words for words in tries if self._admissible(at, many, words) and self._kept(at, many, words)]
+        tries = [self.units[at : at + many], *tries]
+        counts = [len(keyword.spots(self._with(at, many, words), *self.seen)) for words in tries]
+        return self._one_of(at, many, tries, [1 / count for count in counts], drawn=False)
 
     def _one_of(
         self, at: int, many: int, tries: list[list[Unit]], chances: list[float], *, drawn: bool
@@ -197,7 +205,7 @@ class WordChain:
         if not self.keywords or self.random.random() >= BESIDE:
             return int(self.random.integers(last + 1)) if last >= 0 else None
         keyword = self.keywords[int(self.random.integers(len(self.keywords)))]
-        spots = keyword.spots(self.units, self.vocabulary)
+        spots = keyword.spots(self.units, *self.seen)
         begin, end = spots[int(self.random.integers(len(spots)))]
         apart = int(self.random.integers(NEAR))
         at = end + apart if self.random.random() < 0.5 else begin - apart - many
@@ -210,7 +218,7 @@ class WordChain:
             return anywhere
         near = 0.0
         for keyword in self.keywords:
-            spots = keyword.spots(units, self.vocabulary)
+            spots = keyword.spots(units, *self.seen)
             sides = sum((0 <= at - end < NEAR) + (0 <= begin - at - many < NEAR) for begin, end in spots)
             near += sides / max(len(spots), 1)
         return (1 - BESIDE) * anywhere + BESIDE * near / (2 * NEAR * len(self.keywords))
@@ -218,9 +226,14 @@ class WordChain:
     def _spared(self, at: int, many: int) -> bool:
         """Whether every keyword is in what these words leave."""
         return all(
-            any(end <= at or begin >= at + many for begin, end in keyword.spots(self.units, self.vocabulary))
+            any(end <= at or begin >= at + many for begin, end in keyword.spots(self.units, *self.seen))
             for keyword in self.keywords
         )
+
+    def _kept(self, at: int, many: int, words: list[Unit]) -> bool:
+        """Whether a text of these words would have every keyword."""
+        units = self._with(at, many, words)
+        return all(keyword.spots(units, *self.seen) for keyword in self.keywords)
 
     def _with(self, at: int, many: int, words: list[Unit]) -> list[Unit]:
         return [*self.units[:at], *words, *self.units[at + many :]]
@@ -243,7 +256,9 @@ class WordChain:
         return self.contexts[at]
 
     def _drawn(self, at: int) -> list[list[Unit]]:
-        """`TRIES` times 0 to 2 words drawn from f after the first `at` words. One that grows too long is left out."""
+        """`TRIES` times 0 to 2 words drawn from f after the first `at` words. One that grows too long, or cannot, is
+        left out.
+        """
         counts = [count for count in self.random.choice(len(LENGTHS), TRIES, p=LENGTHS).tolist() if count]
         found: list[list[Unit]] = [[] for _ in range(TRIES - len(counts))]
         begun: list[list[list[int]]] = [[[]] for _ in counts]
@@ -258,6 +273,8 @@ class WordChain:
             drawn = (sums <= self.random.random(len(going))[:, None] * sums[:, -1:]).sum(1)
             kept = []
             for k, (row, symbol) in enumerate(zip(going, drawn.tolist(), strict=True)):
+                if not sums[k, -1]:  # nothing can follow, where copies are barred
+                    continue
                 words = begun[row]
                 if self.white[symbol] and any(map(self.law.is_said, words[-1])):
                     if len(words) == counts[row]:
@@ -290,7 +307,8 @@ class WordChain:
             else:
                 weight = logs[0, length:].sum()
                 if words:
-                    weight += (np.log(f[0] @ self.white) if at else 0.0) - np.log(f[length] @ self.white)
+                    begun, ended = f[[0, length]] @ self.white + TINY
+                    weight += (np.log(begun) if at else 0.0) - np.log(ended)
             found.append(Try(words, float(weight), logs))
         return found
 
@@ -340,7 +358,8 @@ def writing_with(
     chain = WordChain(law, begun, keywords, words, random)
     made = [(chain.log_density, chain.nats)]
     tried: list[tuple[str, bool]] = []
-    for _ in range(budget(len(keywords), law.looks_back is not None) if moves is None else moves):
+    count = budget(len(keywords), law.looks_back is not None) if moves is None else moves
+    while len(tried) < count or (moves is None and chain.barred and len(tried) < PATIENCE * count):
         cancel.check()
         tried.append(chain.move())
         made.append((chain.log_density, chain.nats))

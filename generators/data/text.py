@@ -69,6 +69,10 @@ def load(source: str | Path, val: str | Path | None = None, *, items: bool | Non
             raise DataError(f"{source} is too short to keep some for validation; give more, or a file for --val.")
         return Splits(front, back, source=origin)
     pieces = [texts.take(share) for share in hash_shares(texts.items)]
+    for kind in sorted(set(range(len(texts.names))) - set(pieces[0].labels)):
+        raise DataError(
+            f"The kind {texts.names[kind]} of {source} has no items to learn from; give it more, or leave its file out."
+        )
     return Splits(pieces[0], pieces[1], pieces[2], origin)
 
 
