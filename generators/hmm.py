@@ -190,27 +190,18 @@ class HMM(TextModel):
         An item's end counts as one character of it. Items without kinds, or of kinds this model lacks, are scored under
         the mixture of all kinds by their shares of the training items.
         """
-        if self.items and split.running:  # too few lines to look like the list that they are
-            split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
-        if not split.characters:
+        if self.items:
+            return self.list_score(split, self._item_nats)
+        n = split.characters
+        if not n:
             raise DataError("There is no text to score; give a file with some.")
-        n, kinds = split.characters + self.items, self.info.labels
-        if not self.items:
-            nats, encoded = 0.0, []
-            for piece in self.vocabulary.pieces(split.pieces()):
-                encoded.append(self.vocabulary.encode(piece))
-                if self.speller is not None:
-                    nats += float(self.speller.nats(self.vocabulary.unknown(piece)).sum())
-            symbols = np.concatenate(encoded)
-            nats -= float(self._likelihoods(symbols, np.asarray([len(symbols)]))[0])
-        elif kinds and not (split.labels and set(split.names) <= set(kinds)):
-            shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
-            each = np.stack([self._item_nats(split, k) for k in range(len(kinds))])
-            nats = -float(np.logaddexp.reduce(shares[:, None] - each, axis=0).sum())
-        else:
-            if kinds and split.names != tuple(kinds):
-                split = replace(split, labels=tuple(kinds.index(split.names[i]) for i in split.labels))
-            nats = float(self._item_nats(split).sum())
+        nats, encoded = 0.0, []
+        for piece in self.vocabulary.pieces(split.pieces()):
+            encoded.append(self.vocabulary.encode(piece))
+            if self.speller is not None:
+                nats += float(self.speller.nats(self.vocabulary.unknown(piece)).sum())
+        symbols = np.concatenate(encoded)
+        nats -= float(self._likelihoods(symbols, np.asarray([len(symbols)]))[0])
         return {"nats_per_char": nats / n, "n": float(n)}
 
     # What the states are

@@ -257,21 +257,12 @@ class Markov(TextModel):
         of all kinds by their shares of the training items. A character never seen costs what the unknown symbol does;
         a token's text may be made of other tokens too, so at that level the likelihood is bounded from below.
         """
-        if self.items and split.running:  # too few lines to look like the list that they are
-            split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
-        if not split.characters:
+        if self.items:
+            return self.list_score(split, self.likelihood.item_nats)
+        n = split.characters
+        if not n:
             raise DataError("There is no text to score; give a file with some.")
-        n, kinds = split.characters + self.items, self.info.labels
-        if not self.items:
-            nats = sum(float(some.sum()) for some in self.likelihood.text_nats(split))
-        elif kinds and not (split.labels and set(split.names) <= set(kinds)):
-            shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
-            each = np.stack([self.likelihood.item_nats(split, k) for k in range(len(kinds))])
-            nats = -float(np.logaddexp.reduce(shares[:, None] - each, axis=0).sum())
-        else:
-            if kinds and split.names != tuple(kinds):
-                split = replace(split, labels=tuple(kinds.index(split.names[i]) for i in split.labels))
-            nats = float(self.likelihood.nats(split).sum())
+        nats = sum(float(some.sum()) for some in self.likelihood.text_nats(split))
         return {"nats_per_char": nats / n, "n": float(n)}
 
     def sample(self, count: int, *, label: str | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:

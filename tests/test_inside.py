@@ -14,8 +14,9 @@ from PIL import Image
 import generators
 from generators.core.errors import RequestError
 from generators.core.inside import Inside
-from generators.core.inside_picture import WIDTH, picture
+from generators.core.inside_picture import picture
 from generators.core.layers import Attention, norm, rotary_tables
+from generators.core.panels import WIDTH
 from generators.core.recurrence import unrolled
 from generators.core.training import Run
 from generators.data.splits import Splits, Texts

@@ -22,17 +22,16 @@ from generators.core.panels import (
     INK,
     INNER,
     LEGIBLE,
-    MARGIN,
     PALETTE,
     RIGHT,
     SOFT,
     UNSEEN,
-    WIDTH,
     across,
     canvas,
     font,
     hexes,
     named,
+    page,
     ramp,
     room,
     scale,
@@ -77,12 +76,7 @@ def picture(inside: Inside) -> Image.Image:
         panels.append(_bars(inside, inside.orders, heading, names, colours))
     if inside.counts is not None and inside.totals is not None:
         panels += [counted(inside, inside.counts, inside.totals), followed(inside)]
-    page = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(p.height for p in panels) + GAP * (len(panels) - 1)), "white")
-    y = MARGIN
-    for panel in panels:
-        page.paste(panel, (MARGIN, y))
-        y += panel.height + GAP
-    return page
+    return page(panels)
 
 
 def _head(inside: Inside) -> Image.Image:

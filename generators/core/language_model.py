@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -291,24 +291,14 @@ class LanguageModel(TextModel):
         the training items. Of byte-pair encoding, the nats are those of the tokens that the text is encoded as; other
         tokens make the same text too, so they bound its likelihood from below.
         """
-        if self.items and split.running:  # too few lines to look like the list that they are
-            split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
-        if not split.characters:
+        if self.items:
+            return self.list_score(split, self._item_nats)
+        n = split.characters
+        if not n:
             raise DataError("There is no text to score; give a file with some.")
-        n, kinds = split.characters + self.items, self.info.labels
-        if not self.items:
-            encoded = self.vocabulary.encode_all(split.pieces())
-            symbols, _ = stored(chain([np.asarray([UNKNOWN])], encoded), len(self.vocabulary))
-            total = _total(self.nats(symbols))
-        elif kinds and not (split.labels and set(split.names) <= set(kinds)):
-            shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
-            each = np.stack([self._item_nats(split, k) for k in range(len(kinds))])
-            total = -np.logaddexp.reduce(shares[:, None] - each, axis=0).sum()
-        else:
-            if kinds and split.names != tuple(kinds):
-                split = replace(split, labels=tuple(kinds.index(split.names[i]) for i in split.labels))
-            total = self._item_nats(split).sum()
-        return {"nats_per_char": float(total / n), "n": float(n)}
+        encoded = self.vocabulary.encode_all(split.pieces())
+        symbols, _ = stored(chain([np.asarray([UNKNOWN])], encoded), len(self.vocabulary))
+        return {"nats_per_char": _total(self.nats(symbols)) / n, "n": float(n)}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The weights, the vocabulary, and of a list the hashes of its items."""

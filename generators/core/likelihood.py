@@ -78,8 +78,8 @@ class Likelihood:
         """(N,) nats of every symbol of `sequence(texts, start)`; an unknown word's spelling is part of its own."""
         return self._nats(self.sequence(texts, start), texts.text)
 
-    def item_nats(self, texts: Texts, start: int) -> Floats:
-        """(N,) nats of every item, taken for one of kind `start`."""
+    def item_nats(self, texts: Texts, start: int | None) -> Floats:
+        """(N,) nats of every item, given its kind, or taken for one of kind `start`."""
         sequence = self.sequence(texts, start)
         starts = np.flatnonzero(sequence >= len(self.vocabulary))
         return np.add.reduceat(self._nats(sequence, texts.text), starts)

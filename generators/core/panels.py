@@ -54,6 +54,16 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return made, ImageDraw.Draw(made)
 
 
+def page(panels: Sequence[Image.Image]) -> Image.Image:
+    """Panels below each other."""
+    made = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(p.height for p in panels) + GAP * (len(panels) - 1)), "white")
+    y = MARGIN
+    for panel in panels:
+        made.paste(panel, (MARGIN, y))
+        y += panel.height + GAP
+    return made
+
+
 def text_width(text: str, size: int) -> int:
     return int(np.ceil(font(size).getlength(text)))
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Generator as Progress
-from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from generators.core.bounds import within
-from generators.core.errors import RequestError
+from generators.core.errors import DataError, RequestError
 from generators.core.generator import Cancel, Generator, Partial, Request, rng
 from generators.core.inside import Inside, best, one_line, under_kinds
 from generators.core.inventing import Inventor
@@ -28,6 +29,7 @@ from generators.core.verbatim import NoVerbatim
 from generators.core.vocabulary import Vocabulary
 from generators.core.word_moves import writing_with
 from generators.core.writing import Predictor, Writer, finished
+from generators.data.splits import Texts
 
 SAMPLE_WORDS = 100  # of a raw sample of running text
 
@@ -60,6 +62,27 @@ class TextModel(Generator):
     @abstractmethod
     def share(self, item: str, kind: int) -> float:
         """How much of an item's likelihood, under every kind, is that of `kind`."""
+
+    def list_score(self, split: Texts, item_nats: Callable[[Texts, int | None], Floats]) -> dict[str, float]:
+        """What `score` says of a list's items, an item's end counting as one character of it.
+
+        item_nats: (N,) nats of items, each given its kind, or as one of a kind. Items without kinds, or of kinds that
+        are unknown, are scored under the mixture of all kinds by their shares of the training items.
+        """
+        if split.running:  # too few lines to look like the list that they are
+            split = Texts(tuple(line.strip() for line in split.text.splitlines() if line.strip()))
+        if not split.characters:
+            raise DataError("There is no text to score; give a file with some.")
+        n, kinds = split.characters + 1, self.info.labels
+        if kinds and not (split.labels and set(split.names) <= set(kinds)):
+            shares = np.log(self.lengths[1:] / self.lengths[1:].sum())
+            each = np.stack([item_nats(split, k) for k in range(len(kinds))])
+            nats = -np.logaddexp.reduce(shares[:, None] - each, axis=0).sum()
+        else:
+            if kinds and split.names != tuple(kinds):
+                split = replace(split, labels=tuple(kinds.index(split.names[i]) for i in split.labels))
+            nats = item_nats(split, None).sum()
+        return {"nats_per_char": float(nats / n), "n": float(n)}
 
     @property
     def reach(self) -> int:

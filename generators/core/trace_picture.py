@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from generators.core.kneser_ney import Floats
-from generators.core.panels import GAP, INK, INNER, MARGIN, PALETTE, SOFT, WIDTH, canvas, font
+from generators.core.panels import INK, INNER, PALETTE, SOFT, canvas, font, page
 
 if TYPE_CHECKING:
     from generators.core.markov_chains import Chains
@@ -41,12 +41,7 @@ def picture(chains: Chains, coordinates: Sequence[int | str] | None = None) -> I
         chosen = [_place(which, names) for which in coordinates]
     panels = [_head(chains, len(chosen), len(names))]
     panels += [_row(names[at], x[:, :, at], rows[at]) for at in chosen]
-    page = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(p.height for p in panels) + GAP * (len(panels) - 1)), "white")
-    y = MARGIN
-    for panel in panels:
-        page.paste(panel, (MARGIN, y))
-        y += panel.height + GAP
-    return page
+    return page(panels)
 
 
 def _place(which: int | str, names: Sequence[str]) -> int:

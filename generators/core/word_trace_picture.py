@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageDraw
 
-from generators.core.panels import GAP, INK, INNER, MARGIN, PALETTE, SOFT, WIDTH, canvas, font, text_width
+from generators.core.panels import INK, INNER, PALETTE, SOFT, canvas, font, page, text_width
 from generators.core.word_moves import WordTrace
 
 COLOURS = {"replace": PALETTE[0], "insert": PALETTE[2], "delete": PALETTE[4], "move": PALETTE[3]}
@@ -21,13 +21,7 @@ LINE = 96  # characters
 
 def picture(model: str, trace: WordTrace, text: str) -> Image.Image:
     """The whole page, RGB, 1200 pixels wide. model: its name. text: what the chain ended with."""
-    panels = [_head(model, trace), _plot(trace), _text(trace, text)]
-    page = Image.new("RGB", (WIDTH, 2 * MARGIN + sum(p.height for p in panels) + GAP * (len(panels) - 1)), "white")
-    y = MARGIN
-    for panel in panels:
-        page.paste(panel, (MARGIN, y))
-        y += panel.height + GAP
-    return page
+    return page([_head(model, trace), _plot(trace), _text(trace, text)])
 
 
 def _head(model: str, trace: WordTrace) -> Image.Image:
