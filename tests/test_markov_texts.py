@@ -191,7 +191,7 @@ def test_words_are_written_in_without_long_copies():
     model = fit((VERSE + SHORE) * 5, max_copied=10)
     train = running((VERSE + SHORE) * 5).train.text
     found = 0
-    for seed in range(8):
+    for seed in range(4):
         try:
             made = written(model, seed, words=20, must_include="heaven, shells")
         except RequestError as error:
@@ -199,7 +199,7 @@ def test_words_are_written_in_without_long_copies():
             continue
         found += 1
         assert "heaven" in made and "shells" in made and not copies(model, made, train)
-    assert found >= 4
+    assert found >= 2
 
 
 def test_where_nothing_else_can_follow_it_copies():
