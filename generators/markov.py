@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -300,7 +301,7 @@ class Markov(TextModel):
         """The counts predict."""
         return self.counts
 
-    @property
+    @cached_property
     def writing_predictor(self) -> Predictor:
         """The counts, kept from copying where that is limited."""
         if self.hashes is None:
